@@ -1,0 +1,3 @@
+"""Here and not in tests/, because pytest takes `pytest_plugins` from the root only."""
+
+pytest_plugins = ["pytester"]

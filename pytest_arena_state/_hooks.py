@@ -1,0 +1,332 @@
+"""The hooks of a session that writes results; registered only when it does."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from . import _xdist
+from .recorder import ArenaRun
+from .store import ArenaStateStore
+from .summary import summary_lines
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
+    from .models import RunResult
+    from .session import PhaseReport, Session, TestRecorder, WorkerSession
+
+HOOKS_KEY = pytest.StashKey["SessionHooks | WorkerHooks"]()
+_STORE_KEY = pytest.StashKey[ArenaStateStore]()
+_MESSAGE_LIMIT = 4000  # characters of a failure's message
+
+
+# --- fixtures ----------------------------------------------------------------------------
+
+
+def store_of(item: pytest.Item) -> ArenaStateStore:
+    """The store of a test."""
+    hooks = item.config.stash.get(HOOKS_KEY, None)
+    tests = hooks.tests if hooks is not None else None
+    attempt = tests.attempt(item.nodeid) if tests is not None else None
+    if tests is None or attempt is None:
+        return ArenaStateStore()
+    return tests.store_for(attempt, _marker(item, tests))
+
+
+def session_store_of(config: pytest.Config) -> ArenaStateStore:
+    """The store of this process."""
+    hooks = config.stash.get(HOOKS_KEY, None)
+    if hooks is not None and hooks.tests is not None:
+        return hooks.tests.session_store
+    return config.stash.setdefault(_STORE_KEY, ArenaStateStore())
+
+
+def run_of(item: pytest.Item, store: ArenaStateStore) -> ArenaRun:
+    """The recorder of a test."""
+    return ArenaRun(store, plain_nodeid(item))
+
+
+def plain_nodeid(item: pytest.Item) -> str:
+    """The node id without the ``@group`` that xdist puts behind it."""
+    group = item.get_closest_marker("xdist_group")
+    if group is not None:
+        name = group.args[0] if group.args else group.kwargs.get("name", "default")
+        return item.nodeid.removesuffix(f"@{name}")
+    return item.nodeid
+
+
+def _marker(item: pytest.Item, tests: TestRecorder) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    labels: dict[str, Any] = {}
+    for mark in item.iter_markers("arena"):  # the closest first
+        labels = {**mark.kwargs.get("labels", {}), **labels}
+        merged = {**mark.kwargs, **merged}
+    if not merged:
+        return {}
+    from .models import RunMetadata
+
+    try:
+        metadata = RunMetadata.model_validate({**merged, "labels": {k: str(v) for k, v in labels.items()}})
+    except ValueError as error:
+        tests.recording.trouble(f"arena marker of {plain_nodeid(item)}: {error}"[:300])
+        return {}
+    always = RunMetadata().to_dict()
+    return {key: value for key, value in metadata.to_dict().items() if always.get(key) != value}
+
+
+# --- how tests end -------------------------------------------------------------------------
+
+
+class TestHooks:
+    """In a process that runs tests: follows each of them from set-up to its last report."""
+
+    __test__ = False  # not a test class, whatever its name says to a collector
+
+    tests: TestRecorder | None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        if self.tests is not None:
+            # pytest-rerunfailures counts across workers that died.
+            at_least = getattr(item, "execution_count", 1)
+            self.tests.begin(item.nodeid, plain_nodeid(item), at_least=at_least if isinstance(at_least, int) else 1)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[Any]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        attempt = self.tests.attempt(item.nodeid) if self.tests is not None else None
+        if attempt is not None and call.excinfo is not None and not _is_expected(call.excinfo.value):
+            attempt.errors.append(call.when)
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if self.tests is not None:
+            self.tests.report(report.nodeid, phase_report(report))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        if self.tests is not None:
+            self.tests.close(nodeid)
+
+
+def _is_expected(error: BaseException) -> bool:
+    """Whether a test raises this to say that it failed or skipped, and not because something broke."""
+    return isinstance(error, AssertionError | pytest.fail.Exception | pytest.skip.Exception | pytest.xfail.Exception)
+
+
+def phase_report(report: pytest.TestReport) -> PhaseReport:
+    """What matters of a report."""
+    from .session import PhaseReport
+
+    return PhaseReport(
+        when=report.when or "",
+        outcome=str(report.outcome),
+        message=_message(report)[:_MESSAGE_LIMIT] if report.outcome != "passed" or hasattr(report, "wasxfail") else "",
+        expected=hasattr(report, "wasxfail"),
+        part=hasattr(report, "context"),
+    )
+
+
+def _message(report: pytest.TestReport) -> str:
+    if hasattr(report, "wasxfail"):
+        return str(report.wasxfail).removeprefix("reason: ")
+    longrepr = report.longrepr
+    if isinstance(longrepr, tuple):
+        return str(longrepr[2]).removeprefix("Skipped: ")
+    crash = getattr(longrepr, "reprcrash", None)
+    return str(crash.message) if crash is not None else str(longrepr or "")
+
+
+# --- sessions ------------------------------------------------------------------------------
+
+
+class WorkerHooks(TestHooks):
+    """In a worker of xdist."""
+
+    def __init__(self, session: WorkerSession) -> None:
+        self._session = session
+        self.tests = session.tests
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        try:
+            return (yield)
+        finally:
+            self._session.finish(_interruption(session))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        self._session.finish("the worker was stopped")
+
+
+class SessionHooks(TestHooks):
+    """In the process that the user started: runs the tests, or controls workers that do."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._session: Session | None = None
+        self.tests = None
+        self._failure = ""
+        self._printed = False
+
+    def _start(self) -> Session | None:
+        if self._session is None and not self._failure:
+            try:
+                self._session = _make_session(self._config)
+                self.tests = None if self._session.controls_workers else self._session.tests
+            except Exception as error:  # noqa: BLE001 - the tests run without us, and the summary says so
+                self._failure = f"{type(error).__name__}: {error}"
+        return self._session
+
+    @pytest.hookimpl(tryfirst=True, optionalhook=True)
+    def pytest_xdist_setupnodes(self) -> None:
+        session = self._start()
+        if session is not None:
+            self._config.pluginmanager.register(_xdist.ControllerHooks(session), "arena_state_controller")
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        if not self._config.option.collectonly:
+            self._start()
+        return (yield)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        if self._session is not None:
+            self._session.interrupted_by = _name_of_interruption(excinfo.value)
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        try:
+            return (yield)
+        finally:
+            self._finish(_interruption(session))
+
+    def _finish(self, interruption: str) -> None:
+        if self._session is not None and self._session.outcome is None:
+            self._session.interrupted_by = self._session.interrupted_by or interruption
+            outcome = self._session.finish()
+            if outcome.index is not None:
+                self._tell_hooks()
+
+    def _tell_hooks(self) -> None:
+        assert self._session is not None
+        outcome = self._session.outcome
+        try:
+            self._config.hook.pytest_arena_results(
+                config=self._config, path=self._session.target.path, index=outcome.index if outcome else None
+            )
+        except Exception as error:  # noqa: BLE001 - somebody's hook may raise anything
+            self._failure = f"pytest_arena_results raised {type(error).__name__}: {error}"
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+        for line in self._lines():
+            terminalreporter.write_line(line)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        self._finish("the session ended early")
+        for line in self._lines():
+            sys.stderr.write(f"{line}\n")
+
+    def _lines(self) -> list[str]:
+        if self._printed or (self._session is None and not self._failure):
+            return []
+        self._printed = True
+        if self._session is None or self._session.outcome is None:
+            return [f"arena: no results: {self._failure or 'the session did not end'}"]
+        lines = summary_lines(self._session)
+        if self._failure:
+            lines.append(f"arena: {self._failure}")
+        return lines
+
+
+def _interruption(session: pytest.Session) -> str:
+    if session.shouldstop:
+        return str(session.shouldstop)
+    if session.shouldfail:
+        return str(session.shouldfail)
+    return ""
+
+
+def _name_of_interruption(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "KeyboardInterrupt"
+    return str(error) or type(error).__name__
+
+
+def _make_session(config: pytest.Config) -> Session:
+    from .redaction import RedactionRules
+    from .results import Target
+    from .session import Session, Settings
+
+    rules = RedactionRules(
+        env=config.getini("arena_redact_env"),
+        keys=config.getini("arena_redact_keys"),
+        patterns=tuple(config.getini("arena_redact")),
+    )
+    given, base = config.getoption("arena_results"), config.invocation_params.dir
+    if not given:
+        given, base = config.getini("arena_results"), config.rootpath
+    return Session(
+        Target(Path(base, given).absolute(), str(given)),
+        Settings(redaction=rules, keep_raw=config.getoption("arena_raw")),
+        controls_workers=_xdist.controls_workers(config),
+        on_run=_on_run(config),
+    )
+
+
+def _on_run(config: pytest.Config) -> Callable[[RunResult], None] | None:
+    if not config.hook.pytest_arena_run.get_hookimpls():
+        return None
+
+    def call(run: RunResult) -> None:
+        config.hook.pytest_arena_run(config=config, run=run)
+
+    return call
+
+
+def register(config: pytest.Config) -> None:
+    """Begin to write results; a failure to do so is named in the summary."""
+    if config.option.collectonly:
+        return
+    hooks: SessionHooks | WorkerHooks
+    if _xdist.is_worker(config):
+        told = _xdist.worker_told(config)
+        if told is None:
+            return
+        from .session import WorkerSession
+
+        channel, settings, worker = told
+        try:
+            hooks = WorkerHooks(WorkerSession(settings, worker, channel, _on_run(config)))
+        except Exception as error:  # noqa: BLE001 - the worker's tests run without us, and the controller says so
+            _report_dead_worker(channel, worker, error)
+            return
+    else:
+        hooks = SessionHooks(config)
+    config.stash[HOOKS_KEY] = hooks
+    config.pluginmanager.register(hooks, "arena_state_session")
+
+
+def _report_dead_worker(channel: Any, worker: str, error: Exception) -> None:
+    from contextlib import suppress
+
+    from ._wire import dumps
+    from .journal import encode_line, encode_record
+
+    what = dumps({"what": f"everything of {worker}", "why": f"no journal: {type(error).__name__}: {error}"})
+    with suppress(OSError):
+        channel.send(encode_line(encode_record("lost", what)).decode("utf-8"))
+
+
+__all__ = ["HOOKS_KEY", "phase_report", "register", "run_of", "session_store_of", "store_of"]

@@ -1,0 +1,671 @@
+"""Go's JSON habits in one place: times, durations, empty values, and what is not JSON.
+
+A `WireModel` accepts attribute names and JSON names alike, refuses unknown keys unless it
+reads somebody's file (then it keeps them), and writes exactly the JSON of the reference.
+`jsonable` turns any Python value into JSON without ever raising: telemetry must not fail a
+test. What it had to shorten is named in the list of problems that it is given.
+
+Values that Python cannot hold exactly travel with their value: `Timestamp` is a datetime
+that remembers nine digits, `Duration` a timedelta that remembers its nanoseconds.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import math
+import re
+import reprlib
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
+from pathlib import PurePath
+from types import MappingProxyType, UnionType
+from typing import Annotated, Any, ClassVar, Self, TypeAlias, Union, get_args, get_origin
+from uuid import UUID
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema, from_json, to_json
+
+JSON: TypeAlias = Any  # what json.loads can return; a recursive alias helps nobody who reads an error
+Problems: TypeAlias = list[str]  # "field: what happened", one for each value that could not be kept as it was
+
+ZERO_TIME = "0001-01-01T00:00:00Z"  # Go's time.Time{}: "there is no time"
+MAX_DEPTH = 100  # levels inside a free-form value; JSON readers give up at about 200 in all
+MAX_REPR = 200  # characters of a repr that stands for an object
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_MICROSECOND = timedelta(microseconds=1)
+
+#: Passed as validation context by readers of files: unknown keys are kept.
+READING: Any = object()
+
+
+# --- times -----------------------------------------------------------------
+
+
+class Timestamp(datetime):
+    """A datetime that remembers the digits below the microsecond that it was read with."""
+
+    digits: str  # all digits of the fraction, seven to nine of them
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return parse_time, (format_time(self),)
+
+
+_FRACTION = re.compile(r"\.([0-9]+)")
+# Go cuts its fraction at nine digits and offsets are minutes; fromisoformat alone would take a date, a week or no offset.
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:[Zz]|[+-]\d\d:?\d\d)\Z", re.ASCII)
+
+
+def parse_time(value: object) -> datetime | None:
+    """Read RFC 3339 with up to nine digits; Go's zero time is None."""
+    if value is None or value == ZERO_TIME or value == "":
+        return None
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise PydanticCustomError(
+                "naive_datetime",
+                "a time needs an offset, such as datetime.now(timezone.utc); {value} has none",
+                {"value": repr(value)},
+            )
+        return value
+    if not isinstance(value, str):
+        raise PydanticCustomError(
+            "time_type",
+            "a time is a datetime with an offset or RFC 3339 text, not {value}",
+            {"value": shortened(value)},
+        )
+    if not _RFC3339.match(value):
+        hint = "; it has no offset" if re.match(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.\d]*\Z", value) else ""
+        raise PydanticCustomError(
+            "time_format",
+            "a time is RFC 3339 text such as '2026-02-11T08:30:01.5Z', not {value}{hint}",
+            {"value": shortened(value), "hint": hint},
+        )
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise PydanticCustomError(
+            "time_value", "{value} is not a time: {why}", {"value": shortened(value), "why": str(error)}
+        ) from None
+    if len(value) > 26:  # "2026-02-11T08:30:01.123456" has 26 characters: only longer ones can hold more digits
+        fraction = _FRACTION.search(value)
+        digits = fraction.group(1)[:9].rstrip("0") if fraction else ""
+        if len(digits) > 6:
+            moment = Timestamp(
+                moment.year,
+                moment.month,
+                moment.day,
+                moment.hour,
+                moment.minute,
+                moment.second,
+                moment.microsecond,
+                moment.tzinfo,
+            )
+            moment.digits = digits
+    if moment.year == 1 and moment == _ZERO:
+        return None
+    return moment
+
+
+_ZERO = datetime(1, 1, 1, tzinfo=timezone.utc)
+
+
+def format_time(moment: datetime | None) -> str:
+    """Write RFC 3339 as Go does: trailing zeros of the fraction cut, UTC as ``Z``."""
+    if moment is None:
+        return ZERO_TIME
+    text = moment.isoformat(timespec="seconds")
+    head, offset = text[:19], text[19:]
+    digits = getattr(moment, "digits", None)
+    if digits is None and moment.microsecond:
+        digits = f"{moment.microsecond:06d}".rstrip("0")
+    fraction = f".{digits}" if digits else ""
+    return f"{head}{fraction}{'Z' if offset == '+00:00' else offset}"
+
+
+# --- durations --------------------------------------------------------------
+
+
+class Duration(timedelta):
+    """A timedelta that remembers the nanoseconds that it was read with."""
+
+    exact: int
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return parse_duration, (self.exact,)
+
+
+_INT64 = 2**63
+
+
+def parse_duration(value: object) -> timedelta:
+    """Take a timedelta, or integer nanoseconds as Go writes them."""
+    if isinstance(value, timedelta):
+        return value
+    if value is None:
+        return timedelta(0)
+    if isinstance(value, float) and value.is_integer():  # what a JSON tool made of an integer
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise PydanticCustomError(
+            "duration_type",
+            "a duration is a timedelta, or integer nanoseconds, not {value}",
+            {"value": shortened(value)},
+        )
+    if not -_INT64 <= value < _INT64:
+        raise PydanticCustomError("duration_range", "a duration has at most 64 bits of nanoseconds")
+    microseconds, rest = divmod(value, 1000)
+    if not rest:
+        return timedelta(microseconds=microseconds)
+    duration = Duration(microseconds=microseconds)
+    duration.exact = value
+    return duration
+
+
+def nanoseconds(duration: timedelta) -> int:
+    """The integer that Go writes for a duration."""
+    exact = getattr(duration, "exact", None)
+    return exact if exact is not None else duration // _MICROSECOND * 1000
+
+
+# --- free-form values ---------------------------------------------------------
+
+
+class _Shortener(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxother = self.maxstring = self.maxlong = MAX_REPR
+        self.maxlevel = 3
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        try:
+            text = repr(x)
+        except Exception as error:  # noqa: BLE001 - somebody's __repr__ may raise anything
+            return f"<{type(x).__name__}, whose repr raised {type(error).__name__}>"
+        return text if len(text) <= MAX_REPR else f"{text[: MAX_REPR - 3]}..."
+
+
+_shortener = _Shortener()
+
+
+def shortened(value: object) -> str:
+    """A repr of bounded length that cannot raise."""
+    try:
+        text = _shortener.repr(value)
+    except Exception as error:  # noqa: BLE001 - containers ask their items, and these may raise anything
+        text = f"<{type(value).__name__}, whose repr raised {type(error).__name__}>"
+    return text if len(text) <= MAX_REPR else f"{text[: MAX_REPR - 3]}..."
+
+
+def jsonable(value: object, problems: Problems | None = None, where: str = "") -> JSON:
+    """Copy a value as JSON: dicts with text keys, lists, text, finite numbers, booleans, None.
+
+    Bytes become base64, sets sorted lists, exceptions ``"Type: message"``, objects with
+    fields (dataclasses, pydantic and attrs models) dicts. Cycles, what is nested more than
+    100 levels deep and everything else become their repr, at most 200 characters, and
+    ``problems`` says where. Nothing is consumed: an iterator or a file is not read.
+    """
+    return _convert(value, [] if problems is None else problems, where, ())
+
+
+def _convert(value: Any, problems: Problems, where: str, path: tuple[int, ...]) -> JSON:
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return value
+    if kind is int:
+        return value if value.bit_length() <= 1024 else _give_up(value, problems, where, "an integer of over 1024 bits")
+    if kind is float:
+        return value if math.isfinite(value) else _non_finite(value)
+    if kind is dict or kind is list or kind is tuple:
+        if id(value) in path:
+            return _give_up(value, problems, where, "contains itself")
+        if len(path) >= MAX_DEPTH:
+            return _give_up(value, problems, where, f"nested over {MAX_DEPTH} levels deep")
+        inner = (*path, id(value))
+        if kind is dict:
+            return _convert_items(value.items(), problems, where, inner)
+        return [_convert(item, problems, f"{where}[{i}]", inner) for i, item in enumerate(value)]
+    try:
+        return _convert_object(value, problems, where, path)
+    except Exception as error:  # noqa: BLE001 - properties and conversions of a foreign class may raise anything
+        return _give_up(value, problems, where, f"raised {type(error).__name__}")
+
+
+def _convert_items(items: Any, problems: Problems, where: str, path: tuple[int, ...]) -> dict[str, JSON]:
+    out: dict[str, JSON] = {}
+    for key, item in items:
+        name = key if type(key) is str else _key(key)
+        if name in out:
+            problems.append(f"{where}.{shortened(name)}: two keys have the same text")
+            name = f"{name}~{len(out)}"
+        out[name] = _convert(item, problems, f"{where}.{name}" if len(name) < MAX_REPR else where, path)
+    return out
+
+
+def _key(key: object) -> str:
+    if isinstance(key, Enum):
+        key = key.value
+    if isinstance(key, str):
+        return str.__str__(key)
+    if key is None or isinstance(key, bool):
+        return json.dumps(key)
+    if isinstance(key, (int, float, UUID, PurePath, date)):
+        return str(key)
+    return shortened(key)
+
+
+def _non_finite(value: float) -> str:
+    return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+
+
+def _give_up(value: object, problems: Problems, where: str, why: str) -> str:
+    problems.append(f"{where}: {why}, kept as text")
+    return shortened(value)
+
+
+def _convert_object(value: Any, problems: Problems, where: str, path: tuple[int, ...]) -> JSON:
+    if isinstance(value, Enum):
+        return _convert(value.value, problems, where, path)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, bool | int):
+        return _convert(int(value), problems, where, path)
+    if isinstance(value, float):
+        return _convert(float(value), problems, where, path)
+    if isinstance(value, WireModel):
+        return value.to_wire(problems, where)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return base64.b64encode(value).decode("ascii")
+    if isinstance(value, datetime):
+        return format_time(value) if value.tzinfo else value.isoformat()
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, UUID | PurePath | Decimal | Fraction):
+        return str(value)
+    if isinstance(value, BaseException):
+        return f"{type(value).__name__}: {value}"
+    if id(value) in path:
+        return _give_up(value, problems, where, "contains itself")
+    if len(path) >= MAX_DEPTH:
+        return _give_up(value, problems, where, f"nested over {MAX_DEPTH} levels deep")
+    path = (*path, id(value))
+    if isinstance(value, dict | MappingProxyType | Mapping):
+        return _convert_items(list(value.items()), problems, where, path)
+    if isinstance(value, list | tuple | deque):
+        return [_convert(item, problems, f"{where}[{i}]", path) for i, item in enumerate(value)]
+    if isinstance(value, set | frozenset):
+        # Sorted by their JSON: the order of a set changes from process to process.
+        return sorted((_convert(item, problems, where, path) for item in value), key=lambda item: dumps(item))
+    if isinstance(value, type):
+        return _give_up(value, problems, where, "a class")
+    names = _field_names(value)
+    if names is not None:
+        return _convert_items([(name, getattr(value, name)) for name in names], problems, where, path)
+    if type(value).__module__.partition(".")[0] == "numpy" and callable(getattr(value, "tolist", None)):
+        return _convert(value.tolist(), problems, where, path)  # scalars and arrays alike
+    return _give_up(value, problems, where, f"a {type(value).__name__} is not JSON")
+
+
+def _field_names(value: object) -> list[str] | None:
+    kind = type(value)
+    if dataclasses.is_dataclass(kind):
+        return [field.name for field in dataclasses.fields(kind)]
+    if isinstance(value, BaseModel):
+        return [*kind.model_fields, *(value.model_extra or ())]  # type: ignore[attr-defined]  # known by isinstance
+    attrs = getattr(kind, "__attrs_attrs__", None)
+    return None if attrs is None else [attribute.name for attribute in attrs]
+
+
+# --- bytes ---------------------------------------------------------------------
+
+
+def dumps(value: JSON) -> bytes:
+    """Serialise what `jsonable` or `to_wire` returned: compact UTF-8; lone surrogates become U+FFFD."""
+    try:
+        return to_json(value)
+    except Exception:  # noqa: BLE001 - a lone surrogate surfaces as different errors in different versions
+        return json.dumps(_scrub(value), ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+
+
+def loads(text: bytes | str) -> JSON:
+    """Parse JSON, accepting what strict parsers refuse: lone surrogates become U+FFFD.
+
+    Raises:
+        ValueError: It is not JSON, or nested deeper than a parser will go.
+    """
+    try:
+        return from_json(text)
+    except ValueError as first:
+        try:
+            return _scrub(json.loads(text))
+        except RecursionError:
+            raise ValueError(f"nested too deep: {first}") from None
+
+
+def scrub_text(text: str) -> str:
+    """Replace lone surrogates, which no UTF-8 file can hold."""
+    return _SURROGATE.sub(_REPLACEMENT, text)
+
+
+def _scrub(value: JSON) -> JSON:
+    if isinstance(value, str):
+        return scrub_text(value)
+    if isinstance(value, list):
+        return [_scrub(item) for item in value]
+    if isinstance(value, dict):
+        return {scrub_text(key): _scrub(item) for key, item in value.items()}
+    return value
+
+
+# --- field types ----------------------------------------------------------------
+
+
+class _AnyText:
+    """Text with lone surrogates replaced; costs nothing while there are none."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        text = core_schema.str_schema()
+        return core_schema.custom_error_schema(
+            core_schema.union_schema(
+                [text, core_schema.no_info_plain_validator_function(_scrub_or_refuse)], mode="left_to_right"
+            ),
+            custom_error_type="string_type",
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Any) -> dict[str, Any]:
+        return {"type": "string"}
+
+
+def _scrub_or_refuse(value: object) -> str:
+    if isinstance(value, str):
+        return scrub_text(value)
+    raise ValueError
+
+
+class _EmptyForNull:
+    """A list or map for which ``None`` may be given."""
+
+    def __init__(self, empty: Callable[[], Any]) -> None:
+        self.empty = empty
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        inner = handler(source)
+        empty = self.empty
+
+        def replace_none(value: object) -> object:
+            return empty() if value is None else value
+
+        # JSON goes straight in, without a call into Python: a null there takes the slow way of `from_json`.
+        return core_schema.json_or_python_schema(
+            json_schema=inner, python_schema=core_schema.no_info_before_validator_function(replace_none, inner)
+        )
+
+
+Text = Annotated[str, _AnyText()]
+Time = Annotated[datetime | None, PlainValidator(parse_time), WithJsonSchema({"type": "string", "format": "date-time"})]
+Nanoseconds = Annotated[
+    timedelta, PlainValidator(parse_duration), WithJsonSchema({"type": "integer", "description": "nanoseconds"})
+]
+NoneIsEmptyList = _EmptyForNull(list)
+NoneIsEmptyMap = _EmptyForNull(dict)
+#: A map of anything. Made JSON when it is saved, never refused.
+FreeMap = Annotated[dict[Text, Any], NoneIsEmptyMap]
+TextList = Annotated[list[Text], NoneIsEmptyList]
+TextMap = Annotated[dict[Text, Text], NoneIsEmptyMap]
+
+
+def _refuse_unless_reading(value: Any, info: ValidationInfo) -> Any:
+    if info.context is READING:
+        return value
+    raise PydanticCustomError("unknown_key", "unknown key; from_dict and from_json keep unknown keys of files")
+
+
+# --- models -----------------------------------------------------------------------
+
+_Converter: TypeAlias = Callable[[Any, Problems, str], JSON]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Column:
+    name: str  # the attribute
+    key: str  # the JSON name
+    always: bool  # written even when empty
+    pointer: bool  # a Go pointer: only None is empty
+    convert: _Converter | None
+
+
+class WireModel(BaseModel):
+    """A type of the wire format.
+
+    Attributes are snake_case, JSON names are those of the reference; both are accepted as
+    input. Unknown keys are refused, except by `from_dict` and `from_json`, which keep them
+    and write them again. Assignments are validated.
+    """
+
+    model_config = ConfigDict(
+        extra="allow", populate_by_name=True, validate_assignment=True, allow_inf_nan=False, ser_json_inf_nan="strings"
+    )
+    # Unknown keys are values of this type, so known ones cost nothing for the check.
+    __pydantic_extra__: dict[str, Annotated[Any, BeforeValidator(_refuse_unless_reading)]]
+
+    #: JSON names that are written even when empty; "*" for all of them.
+    always_written: ClassVar[frozenset[str]] = frozenset()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The wire form as dicts, lists and plain values."""
+        return self.to_wire([], "")
+
+    def to_json(self, indent: int | None = None) -> str:
+        """The wire form as text; ``indent`` in spaces, None for one compact line."""
+        text = dumps(self.to_wire([], "")) if indent is None else None
+        if text is not None:
+            return text.decode("utf-8")
+        return json.dumps(_scrub(self.to_wire([], "")), ensure_ascii=False, indent=indent)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read the wire form, or attribute names; unknown keys are kept.
+
+        Raises:
+            pydantic.ValidationError: A known field has a wrong value; it is named.
+        """
+        try:
+            return cls.model_validate(data, context=READING)
+        except ValidationError:
+            without = _without_nulls(cls, data)
+            if without == data:
+                raise
+            return cls.model_validate(without, context=READING)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read the wire form from text; unknown keys are kept.
+
+        Raises:
+            pydantic.ValidationError: It is not JSON, or a known field has a wrong value.
+        """
+        try:
+            return cls.model_validate_json(text, context=READING)
+        except ValidationError as error:
+            try:
+                data = loads(text)
+            except ValueError:
+                raise error from None
+            return cls.from_dict(data) if isinstance(data, dict) else cls.model_validate(data, context=READING)
+
+    def to_wire(self, problems: Problems, where: str) -> dict[str, Any]:
+        """The wire form; ``problems`` gets a line for each value that could not be kept as it was.
+
+        Raises:
+            pydantic.ValidationError: A list or map was edited in place to hold a wrong type.
+        """
+        try:
+            return self._write(problems, where)
+        except (AttributeError, TypeError, KeyError):
+            # Somebody put a dict where a model belongs: models are mutable. Take it if it is one.
+            fresh = type(self).model_validate(
+                {**{name: self.__dict__[name] for name in type(self).model_fields}, **(self.__pydantic_extra__ or {})},
+                context=READING,
+            )
+            return fresh._write(problems, where)
+
+    def _write(self, problems: Problems, where: str) -> dict[str, Any]:
+        values = self.__dict__
+        out: dict[str, Any] = {}
+        for column in _columns(type(self)):
+            value = values[column.name]
+            if not column.always and (value is None if column.pointer else not value):
+                continue
+            convert = column.convert
+            if convert is not None:
+                value = convert(value, problems, f"{where}.{column.key}" if where else column.key)
+            out[column.key] = value
+        extra = self.__pydantic_extra__
+        if extra:
+            for key, value in extra.items():
+                out.setdefault(key, jsonable(value, problems, f"{where}.{key}" if where else key))
+        return out
+
+
+_COLUMNS: dict[type, tuple[_Column, ...]] = {}
+
+
+def _columns(model: type[WireModel]) -> tuple[_Column, ...]:
+    columns = _COLUMNS.get(model)
+    if columns is None:
+        always = model.always_written
+        columns = _COLUMNS[model] = tuple(
+            _Column(
+                name=name,
+                key=(key := field.serialization_alias or name),
+                always=key in always or "*" in always,
+                pointer=field.annotation is Any or _admits_none(field.annotation),
+                convert=_converter(field.annotation, tuple(field.metadata)),
+            )
+            for name, field in model.model_fields.items()
+        )
+    return columns
+
+
+def _admits_none(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, UnionType) and type(None) in get_args(annotation)
+
+
+def _converter(annotation: Any, metadata: tuple[Any, ...] = ()) -> _Converter | None:
+    if get_origin(annotation) is Annotated:
+        return _converter(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        inner = [_converter(arg) for arg in get_args(annotation) if arg is not type(None)]
+        if datetime in get_args(annotation):
+            return _write_time
+        if len(inner) == 1:
+            return None if inner[0] is None else _optional(inner[0])
+        return _write_any
+    if annotation is datetime:
+        return _write_time
+    if annotation is timedelta:
+        return _write_duration
+    if annotation in (str, int, float, bool):
+        return None
+    if isinstance(annotation, type) and issubclass(annotation, WireModel):
+        return _write_model
+    if get_origin(annotation) is list:
+        item = get_args(annotation)[0]
+        if isinstance(item, type) and issubclass(item, WireModel):
+            return _write_models
+        return _write_plain_list if _converter(item) is None else _write_any
+    if get_origin(annotation) is dict and _converter(get_args(annotation)[1]) is None:
+        return _write_plain_map
+    return _write_any
+
+
+def _write_time(value: Any, problems: Problems, where: str) -> JSON:
+    return format_time(value)
+
+
+def _write_duration(value: Any, problems: Problems, where: str) -> JSON:
+    return nanoseconds(value)
+
+
+def _write_model(value: Any, problems: Problems, where: str) -> JSON:
+    return None if value is None else value.to_wire(problems, where)
+
+
+def _write_models(value: Any, problems: Problems, where: str) -> JSON:
+    return [item.to_wire(problems, f"{where}[{i}]") for i, item in enumerate(value)]
+
+
+def _write_plain_list(value: Any, problems: Problems, where: str) -> JSON:
+    # Lists and maps can be edited in place, past the model's validation.
+    return list(value) if all(type(item) in _PLAIN for item in value) else jsonable(value, problems, where)
+
+
+def _write_plain_map(value: Any, problems: Problems, where: str) -> JSON:
+    return dict(value) if all(type(item) in _PLAIN for item in value.values()) else jsonable(value, problems, where)
+
+
+_PLAIN = frozenset((str, int, bool))
+
+
+def _write_any(value: Any, problems: Problems, where: str) -> JSON:
+    return jsonable(value, problems, where)
+
+
+def _optional(convert: _Converter) -> _Converter:
+    def write(value: Any, problems: Problems, where: str) -> JSON:
+        return None if value is None else convert(value, problems, where)
+
+    return write
+
+
+def _without_nulls(model: type[WireModel], data: Any) -> Any:
+    """Go reads a null as the zero value of any field, so for typed fields null is absence."""
+    if not isinstance(data, Mapping):
+        return data
+    columns: dict[str, _Column] = {}
+    for column in _columns(model):
+        columns[column.name] = columns[column.key] = column
+    out = {}
+    for key, value in data.items():
+        if value is None and key in columns:
+            continue
+        column_ = columns.get(key)
+        nested = _nested_model(model, column_.name) if column_ is not None else None
+        if nested is None:
+            out[key] = value
+        elif isinstance(value, list):
+            out[key] = [_without_nulls(nested, item) for item in value if item is not None]
+        else:
+            out[key] = _without_nulls(nested, value)
+    return out
+
+
+def _nested_model(model: type[WireModel], name: str) -> type[WireModel] | None:
+    return _model_within(model.model_fields[name].annotation)
+
+
+def _model_within(annotation: Any) -> type[WireModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, WireModel):
+        return annotation
+    for arg in get_args(annotation):
+        found = _model_within(arg)
+        if found is not None:
+            return found
+    return None

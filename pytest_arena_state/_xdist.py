@@ -1,0 +1,48 @@
+"""What the controller adds; registered only when xdist is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from xdist.workermanage import WorkerController
+
+    from .session import Session
+
+#: In ``workerinput``: a channel of our own, and what the worker is told.
+WORKERINPUT_KEY = "arena_state"
+
+
+class ControllerHooks:
+    """Tells each worker where its journal is."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: WorkerController) -> None:
+        # Its own channel: reports stop being read on Ctrl-C, this does not.
+        channel = node.gateway.newchannel()
+        channel.setcallback(self._session.receiver(node.workerinput["workerid"]))
+        node.workerinput[WORKERINPUT_KEY] = (channel, self._session.for_worker())
+
+
+def worker_told(config: pytest.Config) -> tuple[Any, dict[str, Any], str] | None:
+    """What a controller told this process: channel, settings, the worker's id; None outside a worker."""
+    workerinput = getattr(config, "workerinput", None)
+    if not workerinput or WORKERINPUT_KEY not in workerinput:
+        return None
+    channel, told = workerinput[WORKERINPUT_KEY]
+    return channel, told, workerinput["workerid"]
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Whether this process is a worker of xdist."""
+    return hasattr(config, "workerinput")
+
+
+def controls_workers(config: pytest.Config) -> bool:
+    """Whether this process hands its tests to workers."""
+    return config.pluginmanager.hasplugin("dsession")

@@ -1,0 +1,3 @@
+"""The ``arena-state`` command."""
+def main() -> int:
+    return 0

@@ -1,0 +1,340 @@
+"""Append-only journal of what one process saved.
+
+One journal per process, one record per line, one unbuffered write per record and no fsync:
+what a save returned from survives the death of the process. A line is itself JSON,
+``{"crc":"<8 hex>","r":<record>}``, where the checksum is the CRC-32 of the record's bytes.
+
+A conversation has a number in its journal, and every record about it says how many came
+before, so that a gap is noticed. A save carries only what is new, at the end of its record
+and with its lengths in front, so that a reader finds each message's bytes without parsing
+them. Replaying a journal twice gives the same as replaying it once.
+
+Writing takes no lock: no two processes share a journal. While a process lives it holds the
+operating system's lock on its journal. Reading uses every intact line, wherever the damage
+is, and counts the rest.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from ._wire import loads
+
+JOURNAL_VERSION = 1
+SUFFIX = ".journal.jsonl"
+_PREFIX = b'{"crc":"'
+_INFIX = b'","r":'
+_START = len(_PREFIX) + 8 + len(_INFIX)  # where a record begins in its line
+_KEPT_BACK_LIMIT = 64 * 1024 * 1024  # bytes of records that wait for a full disk to have room again
+
+
+def encode_line(record: bytes) -> bytes:
+    """The line of a record, with its newline."""
+    return b"%b%08x%b%b}\n" % (_PREFIX, zlib.crc32(record), _INFIX, record)
+
+
+def encode_record(kind: str, fields: bytes, values: Sequence[bytes] | None = None) -> bytes:
+    """The bytes of a record.
+
+    Args:
+        kind: What it says, in lower-case letters.
+        fields: A JSON object with at least one member.
+        values: JSON already; they become the record's last member, with their lengths in front.
+    """
+    if values is None:
+        return b'{"k":"%b",%b' % (kind.encode("ascii"), fields[1:])
+    lengths = ",".join([str(len(value)) for value in values])
+    return b'{"k":"%b","len":[%b],%b,"tail":[%b]}' % (
+        kind.encode("ascii"),
+        lengths.encode("ascii"),
+        fields[1:-1],
+        b",".join(values),
+    )
+
+
+class LineSink(Protocol):
+    """Where lines of a journal go."""
+
+    def write_line(self, line: bytes) -> None:
+        """Take a line; whoever calls it may rely on the line surviving this process.
+
+        Raises:
+            OSError: It was not taken.
+        """
+
+    def close(self) -> None:
+        """Let go of everything held."""
+
+
+class JournalFile:
+    """A journal on this machine's disk."""
+
+    def __init__(self, path: Path) -> None:
+        """Create the journal and lock it.
+
+        Raises:
+            OSError: It cannot be created.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        # Unbuffered and appending: a record is in the kernel once write_line returns, so it
+        # survives the death of this process. Only power loss can lose it, and that is not
+        # worth an fsync per save.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+        self._descriptor = os.open(path, flags, 0o666)
+        self._torn = False
+        try_lock(self._descriptor)
+
+    def write_line(self, line: bytes) -> None:
+        """Write the line whole, going on after a short write.
+
+        Raises:
+            OSError: Part of it could not be written; the next line starts on a new one.
+        """
+        if self._torn:
+            line = b"\n" + line
+        written = os.write(self._descriptor, line)
+        while written < len(line):
+            try:
+                more = os.write(self._descriptor, line[written:])
+            except OSError:
+                self._torn = True
+                raise
+            written += more
+        self._torn = False
+
+    def close(self) -> None:
+        """Release the lock and the file."""
+        with suppress(OSError):
+            os.close(self._descriptor)
+
+
+class ChannelSink:
+    """A journal on another machine: every line goes over a channel at the moment of the save."""
+
+    def __init__(self, send: Callable[[str], None]) -> None:
+        self._send = send
+
+    def write_line(self, line: bytes) -> None:
+        """Send the line.
+
+        Raises:
+            OSError: The channel is closed, or the other side is gone.
+        """
+        self._send(line.decode("utf-8"))
+
+    def close(self) -> None:
+        """Nothing is held; the channel belongs to the worker."""
+
+
+class JournalWriter:
+    """Writes records to a sink; lines that it refuses are kept and tried again before the next one."""
+
+    def __init__(self, sink: LineSink) -> None:
+        self._sink = sink
+        self._kept_back: list[bytes] = []
+        self._kept_back_bytes = 0
+        self.lost = 0
+        """Records given up, because too much waited for room on the disk."""
+        self.refusals = 0
+        """How often a write failed."""
+        self.last_error = ""
+
+    @property
+    def waiting(self) -> int:
+        """Records that are not in the journal yet."""
+        return len(self._kept_back)
+
+    def append(self, record: bytes) -> None:
+        """Append a record; a failure of the disk is counted, never raised."""
+        line = encode_line(record)
+        if self._kept_back:
+            self._keep_back(line)
+            self.retry()
+            return
+        try:
+            self._sink.write_line(line)
+        except OSError as error:
+            self._refused(error)
+            self._keep_back(line)
+
+    def retry(self) -> None:
+        """Try again to write what was refused."""
+        while self._kept_back:
+            try:
+                self._sink.write_line(self._kept_back[0])
+            except OSError as error:
+                self._refused(error)
+                return
+            self._kept_back_bytes -= len(self._kept_back.pop(0))
+
+    def close(self) -> None:
+        """Write what waits, if that is possible now, and let go of the journal."""
+        self.retry()
+        self._sink.close()
+
+    def abandon(self) -> None:
+        """Let go of the journal without writing: in a forked child it is the parent's."""
+        self._kept_back, self._kept_back_bytes = [], 0
+        self._sink.close()
+
+    def _refused(self, error: OSError) -> None:
+        self.refusals += 1
+        self.last_error = error.strerror or str(error)
+
+    def _keep_back(self, line: bytes) -> None:
+        if self._kept_back_bytes + len(line) > _KEPT_BACK_LIMIT:
+            self.lost += 1
+            return
+        self._kept_back.append(line)
+        self._kept_back_bytes += len(line)
+
+
+# --- locks --------------------------------------------------------------------------------
+
+
+def try_lock(descriptor: int) -> bool:
+    """Take the operating system's lock on an open file, if nobody holds it.
+
+    It is held until the file is closed or the process ends, however it ends.
+    """
+    try:
+        _lock(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process holds the lock on a journal."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # cannot be told: leave it alone
+    try:
+        return not try_lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+if os.name == "nt":  # pragma: no cover - other platforms take the other branch
+    import msvcrt
+
+    _LOCK_OFFSET = 2**62  # far past the end: msvcrt locks bytes, and readers must be able to read the others
+
+    def _lock(descriptor: int) -> None:
+        os.lseek(descriptor, _LOCK_OFFSET, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]  # Windows only
+
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        # flock and not lockf: it belongs to the open file, so that closing another
+        # descriptor of the same journal, as a reader does, does not release it.
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+# --- reading ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Where bytes are in a journal."""
+
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record that was read; ``values`` says where the values of its tail are."""
+
+    fields: dict[str, Any]
+    values: tuple[Slice, ...] = ()
+
+
+@dataclass(slots=True)
+class Damage:
+    """What could not be used of a journal."""
+
+    lines: int = 0
+    """Lines in the middle that are not records."""
+    torn: bool = False
+    """The last line was cut off."""
+    newer: bool = False
+    """Written by a newer version: records of unknown kinds are passed over."""
+
+
+def read_records(path: Path, damage: Damage) -> Iterator[Record]:
+    """Every intact record of a journal, in order; what is not intact is counted in ``damage``.
+
+    Memory is bounded by the longest line. A journal that is still written to is read up to
+    its last whole line.
+
+    Raises:
+        OSError: The journal cannot be opened or read.
+    """
+    with path.open("rb") as stream:
+        offset = 0
+        for line in stream:
+            start, offset = offset, offset + len(line)
+            if not line.endswith(b"\n"):
+                damage.torn = True
+                return
+            if line == b"\n":
+                continue
+            record = _decode(line, start)
+            if record is None:
+                damage.lines += 1
+                continue
+            if record.fields.get("k") == "journal" and record.fields.get("version", 0) > JOURNAL_VERSION:
+                damage.newer = True
+            yield record
+
+
+def _decode(line: bytes, start: int) -> Record | None:
+    if not line.startswith(_PREFIX) or line[16:_START] != _INFIX or not line.endswith(b"}\n"):
+        return None
+    body = line[_START:-2]
+    try:
+        checksum = int(line[8:16], 16)
+    except ValueError:
+        return None
+    if zlib.crc32(body) != checksum:
+        return None
+    try:
+        return _parse(body, start + _START)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None  # its checksum is right, so another program made it
+
+
+# Lengths stand right after the kind, where nothing that a user wrote can be mistaken for them.
+_LENGTHS = re.compile(rb'\{"k":"[a-z]+","len":\[([0-9,]*)\],')
+
+
+def _parse(body: bytes, offset: int) -> Record | None:
+    found = _LENGTHS.match(body)
+    if found is None:
+        fields = loads(body)
+        return Record(fields) if isinstance(fields, dict) else None
+    lengths = [int(length) for length in found.group(1).split(b",") if length]
+    end = len(body) - 2  # before the `]}` of the tail
+    position = end - sum(lengths) - max(len(lengths) - 1, 0)
+    if body[position - 8 : position] != b'"tail":[' or body[end:] != b"]}":
+        return None
+    fields = loads(body[: position - 8].rstrip(b",") + b"}")
+    slices = []
+    for length in lengths:
+        slices.append(Slice(offset + position, length))
+        position += length + 1
+    return Record(fields, tuple(slices))

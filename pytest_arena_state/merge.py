@@ -1,0 +1,384 @@
+"""From journals to runs: order, identity, torn tails, accounting.
+
+The identity of a run is (session, worker, store, node id, attempt, conversation id); inside
+it the last save wins. What comes out does not depend on the order of the journals. Merging
+reads every journal once and keeps of each run only where its bytes are.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from . import document
+from ._wire import format_time, loads
+from .journal import SUFFIX, Damage, Record, Slice, read_records
+from .telemetry import facts_of
+from .verdict import RunContext, Verdict, crashed, fill_in, interrupted
+
+LOST_MESSAGE = b'{"role":"system","content":"[this message was lost: its journal record is damaged]","timestamp":"0001-01-01T00:00:00Z"}'
+
+
+@dataclass(slots=True)
+class _Conversation:
+    """A conversation while its journal is read."""
+
+    store: int
+    id: str | None = None
+    next: int = 0
+    changed: int = 0  # nanoseconds since the epoch, of the last change
+    messages: list[Slice | None] = field(default_factory=list)
+    head: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] | None = None
+    report: tuple[Slice, ...] | None = None  # before, after, row: when the process finished the run itself
+    gap: bool = False
+
+
+@dataclass(slots=True)
+class JournalContents:
+    """What one journal says."""
+
+    path: Path
+    worker: str = ""
+    pid: int = 0
+    ended: bool = False
+    interrupted: str = ""
+    contexts: dict[int, RunContext] = field(default_factory=dict)
+    verdicts: dict[int, Verdict] = field(default_factory=dict)
+    conversations: dict[int, _Conversation] = field(default_factory=dict)
+    deleted: int = 0
+    redacted: Counter[str] = field(default_factory=Counter)
+    troubles: Counter[str] = field(default_factory=Counter)
+    lost: list[dict[str, str]] = field(default_factory=list)
+    damage: Damage = field(default_factory=Damage)
+    forked: bool = False
+    test: str = ""
+    """The test that ran when the journal's last record was written."""
+
+
+def read_journal(path: Path) -> JournalContents:
+    """Read a journal; damage is counted, never raised.
+
+    Raises:
+        OSError: It cannot be opened or read.
+    """
+    contents = JournalContents(path)
+    for record in read_records(path, contents.damage):
+        try:
+            _apply(contents, record)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+            contents.damage.lines += 1  # intact, and still not a record of ours
+    return contents
+
+
+def _apply(contents: JournalContents, record: Record) -> None:
+    fields = record.fields
+    match fields["k"]:
+        case "save" | "metadata":
+            _apply_change(contents, record)
+        case "report":
+            conversation = contents.conversations[fields["c"]]
+            if fields["v"] == conversation.next and len(record.values) == 3:
+                conversation.report = record.values
+        case "store":
+            contents.contexts[fields["s"]] = RunContext.from_dict(fields["context"])
+        case "verdict":
+            contents.verdicts[fields["s"]] = Verdict.from_dict(fields["verdict"])
+        case "delete":
+            contents.deleted += 1
+            contents.conversations.pop(fields["c"], None)
+        case "test":
+            contents.test = str(fields["nodeid"])
+        case "trouble":
+            contents.troubles[str(fields["kind"])] += int(fields.get("count", 1))
+        case "lost":
+            contents.lost.append({"what": str(fields["what"]), "why": str(fields["why"])})
+        case "journal":
+            contents.worker = str(fields["worker"])
+            contents.pid = int(fields["pid"])
+            contents.forked = bool(fields.get("forked"))
+        case "end":
+            contents.ended = True
+            contents.interrupted = str(fields.get("interrupted") or "")
+            contents.redacted.update({str(rule): int(n) for rule, n in (fields.get("redacted") or {}).items()})
+
+
+def _apply_change(contents: JournalContents, record: Record) -> None:
+    fields = record.fields
+    number, version = fields["c"], int(fields["v"])
+    conversation = contents.conversations.get(number)
+    if conversation is None:
+        conversation = contents.conversations[number] = _Conversation(store=fields["s"])
+    if version < conversation.next:
+        return  # a line that was written twice
+    if version > conversation.next:
+        conversation.gap = True
+    conversation.next = version + 1
+    conversation.changed = int(fields["t"])
+    conversation.report = None
+    if "id" in fields:
+        conversation.id = str(fields["id"])
+    if fields["k"] == "metadata":
+        conversation.metadata = dict(fields["metadata"])
+        return
+    if fields.get("head") is not None:
+        conversation.head = dict(fields["head"])
+    length = int(fields["n"])
+    messages = conversation.messages
+    del messages[length:]
+    messages.extend([None] * (length - len(messages)))
+    at = fields.get("at")
+    indexes = at if at is not None else range(fields["from"], fields["from"] + len(record.values))
+    for index, value in zip(indexes, record.values, strict=True):
+        messages[index] = value
+
+
+# --- runs ------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class MergedRun:
+    """A run with everything that is needed to write its report."""
+
+    context: RunContext
+    conversation_id: str
+    run_id: str
+    journal: Path
+    messages: list[Slice | None]
+    report: tuple[Slice, ...] | None
+    composed: document.Composed | None
+    token: str = ""
+    """Of the session that saved it."""
+    superseded: bool = False
+    crashed: bool = False
+
+    @property
+    def order(self) -> tuple[str, int, str, str, str]:
+        """Runs are ordered by node id, attempt and run id; the rest only breaks ties."""
+        return (
+            self.context.nodeid,
+            self.context.attempt,
+            self.run_id,
+            self.conversation_id,
+            self.context.worker,
+        )
+
+
+@dataclass(slots=True)
+class Merged:
+    """The runs of a session and what became of everything else."""
+
+    runs: list[MergedRun] = field(default_factory=list)
+    workers: list[str] = field(default_factory=list)
+    crashed: list[str] = field(default_factory=list)
+    interrupted: int = 0
+    deleted: int = 0
+    lost: list[dict[str, str]] = field(default_factory=list)
+    redacted: Counter[str] = field(default_factory=Counter)
+    troubles: Counter[str] = field(default_factory=Counter)
+    recovered: int = 0
+    """Runs of sessions that had died."""
+
+
+def journal_paths(directory: Path) -> list[Path]:
+    """The journals of a session, in a stable order."""
+    return sorted(directory.glob(f"*{SUFFIX}"))
+
+
+CONTROLLER = "controller"  # the journal of xdist's controller, which runs no test
+
+
+def merge_session(directory: Path, *, token: str = "", interrupted_by: str = "") -> Merged:
+    """Merge the journals of one session.
+
+    Args:
+        directory: Where its journals are.
+        token: Tells its runs from those of other sessions.
+        interrupted_by: What ended the session early, if something did. Tests that were
+            open then were interrupted; without it their process must have died.
+
+    Raises:
+        OSError: The directory cannot be read.
+    """
+    merged = Merged()
+    contents = []
+    for path in journal_paths(directory):
+        try:
+            contents.append(read_journal(path))
+        except OSError as error:
+            merged.lost.append({"what": path.name, "why": error.strerror or str(error)})
+    verdicts = _verdicts_by_test(contents)
+    chosen: dict[tuple[str, str, int, str], tuple[tuple[int, str, int], JournalContents, _Conversation]] = {}
+    for journal in contents:
+        _account(merged, journal, interrupted_by)
+        for number, conversation in sorted(journal.conversations.items()):
+            context = journal.contexts.get(conversation.store, RunContext(worker=journal.worker))
+            conversation_id = conversation.id if conversation.id is not None else f"lost-id-{journal.path.stem}-{number}"
+            key = (context.worker, context.nodeid, context.attempt, conversation_id)
+            stamp = (conversation.changed, journal.path.name, number)
+            if key not in chosen or chosen[key][0] < stamp:
+                chosen[key] = (stamp, journal, conversation)
+    for (_, _, _, conversation_id), (_, journal, conversation) in chosen.items():
+        merged.runs.append(_run(journal, conversation, conversation_id, verdicts, interrupted_by))
+    merged.runs.sort(key=lambda run: run.order)
+    for run in merged.runs:
+        run.token = token
+    # Without xdist there is one process and no worker.
+    processes = {journal.worker for journal in contents if not journal.forked and journal.worker}
+    merged.workers = sorted(processes - {CONTROLLER, "main"})
+    merged.interrupted = sum(
+        1
+        for run in merged.runs
+        if run.composed is not None and run.composed.before.get("Labels", {}).get("pytest.outcome") == "interrupted"
+    )
+    mark_superseded(merged.runs)
+    return merged
+
+
+def _verdicts_by_test(contents: Iterable[JournalContents]) -> dict[tuple[str, str, int], Verdict]:
+    # A forked child saves for its parent's test, and only the parent knows how that ended.
+    found = {}
+    for journal in contents:
+        for number, verdict in journal.verdicts.items():
+            context = journal.contexts.get(number)
+            if context is not None:
+                found[context.worker, context.nodeid, context.attempt] = verdict
+    return found
+
+
+def _account(merged: Merged, journal: JournalContents, interrupted_by: str) -> None:
+    name = journal.path.name
+    merged.deleted += journal.deleted
+    merged.redacted += journal.redacted
+    merged.troubles += journal.troubles
+    merged.lost += journal.lost
+    damage = journal.damage
+    if damage.lines:
+        merged.lost.append({"what": f"{damage.lines} records of {name}", "why": "they are damaged"})
+    if damage.newer:
+        merged.troubles["journal of a newer version"] += 1
+    if damage.torn:
+        merged.troubles["save cut off by the death of its process"] += 1
+    if not journal.worker and not damage.lines:
+        merged.troubles["empty journal"] += 1
+    if journal.worker not in ("", CONTROLLER) and not journal.ended and not journal.forked and not interrupted_by:
+        merged.crashed.append(journal.worker)
+
+
+def _run(
+    journal: JournalContents,
+    conversation: _Conversation,
+    conversation_id: str,
+    verdicts: dict[tuple[str, str, int], Verdict],
+    interrupted_by: str,
+) -> MergedRun:
+    context = journal.contexts.get(conversation.store, RunContext(worker=journal.worker))
+    complete = not conversation.gap or None not in conversation.messages
+    if conversation.report is not None and complete:
+        row = loads(_read_slice(journal.path, conversation.report[2]))
+        return MergedRun(
+            context, conversation_id, row["run_id"], journal.path, conversation.messages, conversation.report, None
+        )
+    verdict = verdicts.get((context.worker, context.nodeid, context.attempt))
+    died = verdict is None and bool(context.nodeid)
+    if died:
+        verdict = _verdict_of_the_dead(journal, context, interrupted_by)
+    texts = list(read_messages(journal.path, conversation.messages))
+    facts = [facts_of(loads(text)) for text in texts]
+    metadata = fill_in(
+        conversation.metadata,
+        conversation_id=conversation_id,
+        facts=facts,
+        context=context,
+        verdict=verdict,
+        last_save=_wall_clock(conversation.changed),
+    )
+    missing = sum(value is None for value in conversation.messages)
+    if missing:
+        problem = f"{missing} of {len(texts)} messages are lost: their journal records are damaged"
+        metadata["error"] = f"{metadata['error']}\n{problem}" if metadata.get("error") else problem
+    composed = document.compose(metadata, conversation.head.get("metadata") or {}, facts)
+    run = MergedRun(
+        context, conversation_id, metadata["run_id"], journal.path, conversation.messages, None, composed
+    )
+    run.crashed = died and verdict is not None and verdict.outcome == "crashed"
+    return run
+
+
+def _verdict_of_the_dead(journal: JournalContents, context: RunContext, interrupted_by: str) -> Verdict:
+    if journal.interrupted or (interrupted_by and not journal.ended):
+        return interrupted(f"interrupted: {journal.interrupted or interrupted_by}")
+    if journal.ended:
+        return interrupted("interrupted: the session ended before the test did")
+    who = "the process" if context.worker == "main" else f"worker {context.worker!r}"
+    return crashed(f"{who} died while it ran {context.nodeid}")
+
+
+def _wall_clock(nanoseconds: int) -> str:
+    return format_time(datetime.fromtimestamp(nanoseconds // 1000 / 1e6, timezone.utc))
+
+
+def mark_superseded(runs: Sequence[MergedRun]) -> None:
+    """Mark the runs of earlier attempts of a test that was run again."""
+    last: dict[str, int] = {}
+    last_of_worker: dict[tuple[str, str], int] = {}
+    for run in runs:
+        nodeid, attempt = run.context.nodeid, run.context.attempt
+        last[nodeid] = max(last.get(nodeid, 0), attempt)
+        key = (nodeid, run.context.worker)
+        last_of_worker[key] = max(last_of_worker.get(key, 0), attempt)
+    for run in runs:
+        nodeid, attempt = run.context.nodeid, run.context.attempt
+        if nodeid:
+            # Another worker's attempt replaces this one only where this worker died over it:
+            # with --dist=each every worker runs every test, and all of them count.
+            newest = last[nodeid] if run.crashed else last_of_worker[nodeid, run.context.worker]
+            run.superseded = attempt < newest
+
+
+# --- bytes -------------------------------------------------------------------------------
+
+
+def _read_slice(path: Path, part: Slice) -> bytes:
+    with path.open("rb") as stream:
+        stream.seek(part.offset)
+        return stream.read(part.length)
+
+
+def read_messages(path: Path, messages: Iterable[Slice | None]) -> Iterator[bytes]:
+    """The messages' bytes; one that is lost is replaced by a note that says so."""
+    with path.open("rb") as stream:
+        for part in messages:
+            if part is None:
+                yield LOST_MESSAGE
+            else:
+                stream.seek(part.offset)
+                yield stream.read(part.length)
+
+
+def read_report(run: MergedRun) -> tuple[dict[str, Any], list[bytes], dict[str, Any], dict[str, Any]]:
+    """A run's report: before, messages, after, row."""
+    messages = list(read_messages(run.journal, run.messages))
+    if run.composed is not None:
+        composed = run.composed
+        return composed.before, messages, composed.after, {**composed.row, "superseded": run.superseded}
+    assert run.report is not None
+    before, after, row = (loads(_read_slice(run.journal, part)) for part in run.report)
+    return before, messages, after, {**row, "superseded": run.superseded}
+
+
+__all__ = [
+    "JournalContents",
+    "Merged",
+    "MergedRun",
+    "journal_paths",
+    "mark_superseded",
+    "merge_session",
+    "read_journal",
+    "read_messages",
+    "read_report",
+]

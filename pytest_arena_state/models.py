@@ -1,0 +1,284 @@
+"""Conversations, run metadata, and the report of one run.
+
+`RunResult` is the document of one run: field order, names and empty values are those of
+PromptKit Arena's ``RunResult``, v1.1.11, with the optional fields of newer versions.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AliasChoices, Field
+
+from ._wire import FreeMap, Nanoseconds, NoneIsEmptyList, NoneIsEmptyMap, Text, TextList, TextMap, Time, WireModel
+from .messages import CostInfo, Message
+
+_EVERYTHING = frozenset(("*",))
+
+
+def _named(key: str, *spellings: str, **keywords: Any) -> Any:
+    """A field whose JSON name is not its attribute's name."""
+    return Field(validation_alias=AliasChoices(key, *spellings), serialization_alias=key, **keywords)
+
+
+class Summary(WireModel):
+    """A summary that stands for some turns of a conversation."""
+
+    always_written: ClassVar[frozenset[str]] = _EVERYTHING
+
+    start_turn: int = 0
+    end_turn: int = 0
+    content: Text = ""
+    token_count: int = 0
+    created_at: Time = None
+
+
+class ConversationState(WireModel):
+    """A conversation as a store keeps it."""
+
+    always_written: ClassVar[frozenset[str]] = _EVERYTHING
+
+    id: Text = ""
+    user_id: Text = ""
+    messages: Annotated[list[Message], NoneIsEmptyList] = Field(default_factory=list)
+    system_prompt: Text = ""
+    summaries: Annotated[list[Summary], NoneIsEmptyList] = Field(default_factory=list)
+    token_count: int = 0
+    last_accessed_at: Time = None
+    metadata: FreeMap = Field(default_factory=dict)
+
+
+class SelfPlayRoleInfo(WireModel):
+    """Which model plays a role, where a model plays the user too."""
+
+    provider: Text = Field("", validation_alias=AliasChoices("provider", "Provider"))
+    model: Text = Field("", validation_alias=AliasChoices("model", "Model"))
+    region: Text = Field("", validation_alias=AliasChoices("region", "Region"))
+
+
+class Feedback(WireModel):
+    """What a person said of a conversation."""
+
+    always_written: ClassVar[frozenset[str]] = _EVERYTHING
+
+    conversation_id: Text = ""
+    user_id: Text = ""
+    rating: int = 0
+    comments: Text = ""
+    categories: FreeMap = Field(default_factory=dict)
+    timestamp: Time = None
+    tags: TextList = Field(default_factory=list)
+
+
+class ConversationViolation(WireModel):
+    """One place where a conversation broke an assertion."""
+
+    always_written: ClassVar[frozenset[str]] = frozenset(("turn_index", "description", "timestamp"))
+
+    turn_index: int = 0
+    description: Text = ""
+    evidence: FreeMap = Field(default_factory=dict)
+    timestamp: Time = None
+
+
+class ConversationValidationResult(WireModel):
+    """The outcome of one assertion on a whole conversation."""
+
+    always_written: ClassVar[frozenset[str]] = frozenset(("passed", "message"))
+
+    type: Text = ""
+    passed: bool = False
+    message: Text = ""
+    details: FreeMap = Field(default_factory=dict)
+    violations: Annotated[list[ConversationViolation], NoneIsEmptyList] = Field(default_factory=list)
+
+
+class AssertionsSummary(WireModel):
+    """The assertions on a whole conversation, counted."""
+
+    always_written: ClassVar[frozenset[str]] = _EVERYTHING
+
+    failed: int = 0
+    passed: bool = True
+    """No assertion failed; also when there is none."""
+    results: Annotated[list[ConversationValidationResult], NoneIsEmptyList] = Field(default_factory=list)
+    total: int = 0
+
+
+class RunMetadata(WireModel):
+    """What is known of a run beside what was said."""
+
+    always_written: ClassVar[frozenset[str]] = frozenset(
+        ("run_id", "region", "scenario_id", "provider_id", "start_time", "end_time", "duration")
+    )
+
+    run_id: Text = ""
+    prompt_pack: Text = ""
+    region: Text = ""
+    scenario_id: Text = ""
+    provider_id: Text = ""
+    labels: TextMap = Field(default_factory=dict)
+    params: FreeMap = Field(default_factory=dict)
+    commit: FreeMap = Field(default_factory=dict)
+    start_time: Time = None
+    end_time: Time = None
+    duration: Nanoseconds = timedelta(0)
+    error: Text = ""
+    skipped: bool = False
+    skip_reason: Text = ""
+    self_play: bool = False
+    persona_id: Text = ""
+    assistant_role: SelfPlayRoleInfo | None = None
+    user_role: SelfPlayRoleInfo | None = None
+    user_feedback: Feedback | None = None
+    session_tags: TextList = Field(default_factory=list)
+    recording_path: Text = ""
+    conv_assertions_results: Annotated[list[ConversationValidationResult], NoneIsEmptyList] = Field(
+        default_factory=list
+    )
+    eval_results: Annotated[list[Any], NoneIsEmptyList] = Field(default_factory=list)
+    a2a_agents: Annotated[list[Any], NoneIsEmptyList] = Field(default_factory=list)
+    trial_results: Any = None
+
+
+class ArenaConversationState(ConversationState):
+    """A conversation together with its run metadata."""
+
+    always_written: ClassVar[frozenset[str]] = ConversationState.always_written - {"run_metadata"}
+
+    run_metadata: RunMetadata | None = None
+
+
+class ToolStats(WireModel):
+    """How often each tool was called."""
+
+    always_written: ClassVar[frozenset[str]] = _EVERYTHING
+
+    total_calls: int = 0
+    by_tool: Annotated[dict[Text, int], NoneIsEmptyMap] = Field(default_factory=dict)
+
+
+class Violation(WireModel):
+    """A validation that failed (``types.ValidationError`` in Go)."""
+
+    always_written: ClassVar[frozenset[str]] = _EVERYTHING
+
+    type: Text = ""
+    tool: Text = ""
+    detail: Text = ""
+    """The validation's details as compact JSON."""
+
+
+class TurnValidation(WireModel):
+    """What a validator said of a message, with the turn in which it stands."""
+
+    always_written: ClassVar[frozenset[str]] = frozenset(("turn_index", "timestamp", "validator_type", "passed"))
+
+    turn_index: int = 0
+    """How many user messages have been seen up to the message."""
+    timestamp: Time = None
+    validator_type: Text = ""
+    passed: bool = False
+    details: FreeMap = Field(default_factory=dict)
+
+
+class MediaOutput(WireModel):
+    """A media part that the assistant produced; derived from the messages."""
+
+    always_written: ClassVar[frozenset[str]] = _EVERYTHING
+
+    type: Text = _named("Type", "type", default="")
+    mime_type: Text = _named("MIMEType", "mime_type", default="")
+    size_bytes: int = _named("SizeBytes", "size_bytes", default=0)
+    duration: int | None = _named("Duration", "duration", default=None)
+    """Seconds."""
+    width: int | None = _named("Width", "width", default=None)
+    height: int | None = _named("Height", "height", default=None)
+    file_path: Text = _named("FilePath", "file_path", default="")
+    thumbnail: Text = _named("Thumbnail", "thumbnail", default="")
+    """Base64 data of a small image."""
+    message_idx: int = _named("MessageIdx", "message_index", "message_idx", default=0)
+    part_idx: int = _named("PartIdx", "part_index", "part_idx", default=0)
+
+
+class RunResult(WireModel):
+    """The report of one run: what was said, what it cost, and whether it passed."""
+
+    always_written: ClassVar[frozenset[str]] = frozenset(
+        (
+            "RunID",
+            "PromptPack",
+            "Region",
+            "ScenarioID",
+            "ProviderID",
+            "Params",
+            "Messages",
+            "Commit",
+            "Cost",
+            "ToolStats",
+            "Violations",
+            "StartTime",
+            "EndTime",
+            "Duration",
+            "Error",
+            "SelfPlay",
+            "PersonaID",
+            "MediaOutputs",
+            "UserFeedback",
+            "SessionTags",
+            "AssistantRole",
+            "UserRole",
+            "conversation_assertions",
+        )
+    )
+
+    run_id: Text = _named("RunID", default="")
+    prompt_pack: Text = _named("PromptPack", default="")
+    region: Text = _named("Region", default="")
+    scenario_id: Text = _named("ScenarioID", default="")
+    provider_id: Text = _named("ProviderID", default="")
+    labels: TextMap = _named("Labels", default_factory=dict)
+    params: FreeMap = _named("Params", default_factory=dict)
+    messages: Annotated[list[Message], NoneIsEmptyList] = _named("Messages", default_factory=list)
+    commit: FreeMap = _named("Commit", default_factory=dict)
+    cost: CostInfo = _named("Cost", default_factory=CostInfo)
+    tool_stats: ToolStats | None = _named("ToolStats", default=None)
+    violations: Annotated[list[Violation], NoneIsEmptyList] = _named("Violations", default_factory=list)
+    start_time: Time = _named("StartTime", default=None)
+    end_time: Time = _named("EndTime", default=None)
+    duration: Nanoseconds = _named("Duration", default=timedelta(0))
+    error: Text = _named("Error", default="")
+    skipped: bool = _named("Skipped", default=False)
+    skip_reason: Text = _named("SkipReason", default="")
+    self_play: bool = _named("SelfPlay", default=False)
+    persona_id: Text = _named("PersonaID", default="")
+    media_outputs: Annotated[list[MediaOutput], NoneIsEmptyList] = _named("MediaOutputs", default_factory=list)
+    user_feedback: Feedback | None = _named("UserFeedback", default=None)
+    session_tags: TextList = _named("SessionTags", default_factory=list)
+    # v1.1.11 reads these as any value, so its files may hold, say, a text.
+    assistant_role: SelfPlayRoleInfo | Any = _named("AssistantRole", default=None)
+    user_role: SelfPlayRoleInfo | Any = _named("UserRole", default=None)
+    recording_path: Text = _named("RecordingPath", default="")
+    conversation_assertions: AssertionsSummary = Field(default_factory=AssertionsSummary)
+    eval_results: Annotated[list[Any], NoneIsEmptyList] = Field(default_factory=list)
+    a2a_agents: Annotated[list[Any], NoneIsEmptyList] = _named("A2AAgents", default_factory=list)
+    trial_results: Any = None
+
+
+__all__ = [
+    "ArenaConversationState",
+    "AssertionsSummary",
+    "ConversationState",
+    "ConversationValidationResult",
+    "ConversationViolation",
+    "Feedback",
+    "MediaOutput",
+    "RunMetadata",
+    "RunResult",
+    "SelfPlayRoleInfo",
+    "Summary",
+    "ToolStats",
+    "TurnValidation",
+    "Violation",
+]

@@ -1,0 +1,56 @@
+"""File names for runs: safe everywhere, unique, and the run id itself wherever it can be.
+
+A stem holds only ``A-Z a-z 0-9 . _ - = + , @ ~``: artifact stores of CI systems refuse other
+characters, and file systems fold case or reserve names. Run ids are untrusted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._\-=+,@~]+")
+_LIMIT = 150  # characters; leaves room for suffixes below the 255 bytes that file systems take
+_RESERVED = frozenset(
+    ("index", "con", "prn", "aux", "nul", "clock$", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10)))
+)
+
+
+def digest(*parts: object) -> str:
+    """Eight hex digits that tell apart what has the same name."""
+    text = "\0".join(map(str, parts))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+def safe_stem(run_id: str) -> str:
+    """The run id where it is a safe file name, else something like it with a digest."""
+    cleaned = _UNSAFE.sub("-", run_id[: _LIMIT * 2])[:_LIMIT].strip(".- ")
+    # Windows reserves a device's name with any extension, too.
+    reserved = cleaned.partition(".")[0].lower() in _RESERVED or cleaned.lower().endswith(".index")
+    if cleaned and cleaned == run_id and not reserved:
+        return run_id
+    return f"{cleaned or 'run'}~{digest(run_id)}"
+
+
+def name_runs(runs: Sequence[tuple[str, tuple[object, ...]]]) -> list[str]:
+    """A stem for each of a session's runs, given as (run id, what else tells it apart).
+
+    Several runs with one id, or with ids that a file system may take for one, all get a
+    digest of what tells them apart, so that a name does not depend on the order of the runs.
+    """
+    stems = [safe_stem(run_id) for run_id, _ in runs]
+    counts: dict[str, int] = {}
+    for stem in stems:
+        counts[stem.lower()] = counts.get(stem.lower(), 0) + 1
+    names: list[str] = []
+    taken: set[str] = set()
+    for stem, (run_id, apart) in zip(stems, runs, strict=True):
+        name = stem if counts[stem.lower()] == 1 else f"{stem}~{digest(*apart)}"
+        if name.lower() in taken:
+            name = f"{stem}~{digest(run_id, *apart)}"
+        while name.lower() in taken:
+            name = f"{name}~{digest(name)}"
+        taken.add(name.lower())
+        names.append(name)
+    return names

@@ -1,0 +1,123 @@
+"""Options, marker, fixtures and hooks: adapters between pytest and a session.
+
+This module is loaded in every pytest run of everyone who has the package installed, so it
+imports nothing that pytest has not imported already. Everything else is imported when an
+option or a fixture asks for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+
+    from .recorder import ArenaRun
+    from .store import ArenaStateStore
+
+#: Keywords of the ``arena`` marker: the fields of RunMetadata that a test can know beforehand.
+MARKER_KEYWORDS = frozenset(
+    (
+        "a2a_agents",
+        "assistant_role",
+        "commit",
+        "conv_assertions_results",
+        "duration",
+        "end_time",
+        "error",
+        "eval_results",
+        "labels",
+        "params",
+        "persona_id",
+        "prompt_pack",
+        "provider_id",
+        "recording_path",
+        "region",
+        "run_id",
+        "scenario_id",
+        "self_play",
+        "session_tags",
+        "skip_reason",
+        "skipped",
+        "start_time",
+        "trial_results",
+        "user_feedback",
+        "user_role",
+    )
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("arena", "conversations with language models")
+    group.addoption(
+        "--arena-results",
+        metavar="PATH",
+        help="write a RunResult report of every conversation: to a directory, or to one file "
+        "when PATH ends in .jsonl or .json",
+    )
+    group.addoption(
+        "--arena-raw", action="store_true", default=False, help="keep raw requests and responses of LLM calls, too"
+    )
+    parser.addini("arena_results", "default for --arena-results, relative to the rootdir")
+    parser.addini("arena_redact", "regular expressions of texts that must not be written", type="linelist")
+    parser.addini("arena_redact_env", "redact values of secret environment variables", type="bool", default=True)
+    parser.addini("arena_redact_keys", "redact what has the shape of a well-known key", type="bool", default=True)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    from . import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "arena(**metadata): run metadata of the test's conversations, such as scenario_id, provider_id, labels",
+    )
+    if config.getoption("arena_results") or config.getini("arena_results"):
+        from . import _hooks
+
+        _hooks.register(config)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    for marker in metafunc.definition.iter_markers("arena"):
+        check_marker(marker)
+
+
+def check_marker(marker: pytest.Mark) -> None:
+    """Fail the collection over an ``arena`` marker that has an unknown keyword."""
+    unknown = sorted(set(marker.kwargs) - MARKER_KEYWORDS)
+    if unknown or marker.args:
+        what = f"unknown keyword {unknown[0]!r}" if unknown else "positional arguments"
+        pytest.fail(
+            f"@pytest.mark.arena takes fields of RunMetadata as keywords: {what}; "
+            f"there are {', '.join(sorted(MARKER_KEYWORDS))}",
+            pytrace=False,
+        )
+
+
+@pytest.fixture
+def arena_store(request: pytest.FixtureRequest) -> ArenaStateStore:
+    """The store of this test's conversations; each becomes a run in the results."""
+    from . import _hooks
+
+    return _hooks.store_of(request.node)
+
+
+@pytest.fixture(scope="session")
+def arena_session_store(request: pytest.FixtureRequest) -> ArenaStateStore:
+    """A store for fixtures of wider scope; one per process, and its runs get no verdict."""
+    from . import _hooks
+
+    return _hooks.session_store_of(request.config)
+
+
+@pytest.fixture
+def arena_run(request: pytest.FixtureRequest, arena_store: ArenaStateStore) -> ArenaRun:
+    """A recorder for the one conversation that most tests have; its id is the node id."""
+    from . import _hooks
+
+    return _hooks.run_of(request.node, arena_store)

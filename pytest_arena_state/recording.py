@@ -1,0 +1,326 @@
+"""What one process writes into its journal: every change of its stores, and how tests ended.
+
+A `Recording` listens to stores. It redacts what they tell it, journals it, and at the end of
+a test journals the report of each of its runs. Nothing in here raises into a test: what goes
+wrong is counted by kind and named when the session ends.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from . import document
+from ._wire import dumps, format_time, loads
+from .journal import JOURNAL_VERSION, JournalWriter, encode_record
+from .models import RunResult
+from .redaction import Redactor
+from .store import ArenaStateStore, Change, Conversation
+from .telemetry import facts_of
+from .trace import RAW_REQUEST_KEY, RAW_RESPONSE_KEY
+from .verdict import RunContext, Verdict, fill_in
+
+_RAW_MARK = b'"_llm_raw_re'
+_TROUBLE_LIMIT = 100  # distinct kinds; more would be a list of its own
+
+
+@dataclass(slots=True)
+class _Log:
+    """What the journal has of one conversation."""
+
+    number: int
+    conversation: Conversation
+    version: int = 0
+    changed: int = 0
+    written: list[bytes] = field(default_factory=list)
+    """The messages as they are in the journal."""
+
+
+class StoreRecording:
+    """The part of a recording that belongs to one store."""
+
+    def __init__(self, recording: Recording, number: int, context: RunContext) -> None:
+        self.recording = recording
+        self.number = number
+        self.context = context
+        self.announced = False
+        self.logs: dict[str, _Log] = {}
+
+    def __call__(self, change: Change, conversation: Conversation) -> None:
+        """Take a change of the store; called under the store's lock."""
+        self.recording.take(self, change, conversation)
+
+
+class Recording:
+    """The journal of this process and everything that is needed to write it."""
+
+    def __init__(
+        self,
+        open_writer: Callable[[str], JournalWriter],
+        *,
+        session: str,
+        worker: str,
+        redactor: Redactor,
+        keep_raw: bool = False,
+        on_run: Callable[[RunResult], None] | None = None,
+    ) -> None:
+        """Open the journal.
+
+        Args:
+            open_writer: Makes the writer for a journal's name.
+            session: The session's id.
+            worker: xdist's id of the worker, or ``main``.
+            redactor: Takes secrets out of everything that is written.
+            keep_raw: Write raw requests and responses of LLM calls, too.
+            on_run: Called with each run of a test after its verdict; may change it in place.
+
+        Raises:
+            OSError: The journal cannot be made.
+        """
+        self._open_writer = open_writer
+        self._session = session
+        self.worker = worker
+        self.redactor = redactor
+        self._keep_raw = keep_raw
+        self._on_run = on_run
+        self._lock = threading.RLock()
+        self._stores: dict[int, StoreRecording] = {}
+        self._numbers = 0
+        self._pid = os.getpid()
+        self.troubles: Counter[str] = Counter()
+        self._raw_left_out = 0
+        self._ended = False
+        self.writer = open_writer(worker)
+        self._begin(forked=False)
+
+    def _begin(self, *, forked: bool) -> None:
+        header = {
+            "version": JOURNAL_VERSION,
+            "session": self._session,
+            "worker": self.worker,
+            "pid": self._pid,
+            "forked": forked,
+            "started": format_time(datetime.now(timezone.utc)),
+        }
+        self.writer.append(encode_record("journal", dumps(header)))
+
+    # --- stores ----------------------------------------------------------------------------
+
+    def attach(self, store: ArenaStateStore, context: RunContext) -> StoreRecording:
+        """Journal a store from now on."""
+        with self._lock:
+            self._numbers += 1
+            recorded = self._stores[self._numbers] = StoreRecording(self, self._numbers, context)
+        store._on_change = recorded
+        return recorded
+
+    def take(self, store: StoreRecording, change: Change, conversation: Conversation) -> None:
+        """Journal one change of a store."""
+        try:
+            with self._lock:
+                self._after_fork()
+                if not self._ended:
+                    self._take(store, change, conversation)
+        except Exception as error:  # noqa: BLE001 - our failure must not fail the test that saved
+            self.trouble(f"a save was not journaled: {type(error).__name__}: {error}"[:300])
+
+    def _take(self, store: StoreRecording, change: Change, conversation: Conversation) -> None:
+        for problem in change.problems:
+            self.trouble(problem[:300])
+        log = store.logs.get(change.conversation_id)
+        if change.kind == "delete":
+            if log is not None:
+                del store.logs[change.conversation_id]
+                self.writer.append(encode_record("delete", dumps({"c": log.number})))
+            return
+        if not store.announced:
+            store.announced = True
+            fields = dumps({"s": store.number, "context": store.context.to_dict()})
+            self.writer.append(encode_record("store", self.redactor.redact(fields)))
+        if log is None:
+            self._numbers += 1
+            log = store.logs[change.conversation_id] = _Log(self._numbers, conversation)
+            self._write_whole(store, log)
+            return
+        log.conversation = conversation
+        if change.kind == "metadata":
+            self._write(store, log, "metadata", {"metadata": change.metadata}, None)
+            return
+        self._write_messages(store, log, change.length, list(change.indexes), list(change.messages), change.head)
+
+    def _write_whole(self, store: StoreRecording, log: _Log) -> None:
+        """Write a conversation as it is now: the first time, and first of all in a forked child."""
+        conversation = log.conversation
+        messages = conversation.messages
+        log.written = []
+        if messages or conversation.head or conversation.metadata is None:
+            self._write_messages(
+                store, log, len(messages), list(range(len(messages))), list(messages), conversation.head or None
+            )
+        if conversation.metadata is not None:
+            self._write(store, log, "metadata", {"metadata": conversation.metadata}, None)
+
+    def _write_messages(
+        self,
+        store: StoreRecording,
+        log: _Log,
+        length: int,
+        indexes: list[int],
+        messages: list[bytes],
+        head: dict[str, Any] | None,
+    ) -> None:
+        redact = self.redactor.redact
+        texts = [redact(self._without_raw(text)) for text in messages]
+        fields: dict[str, Any] = {"n": length}
+        if indexes and indexes == list(range(indexes[0], indexes[0] + len(indexes))):
+            fields["from"] = indexes[0]
+        else:
+            fields["at"] = indexes
+        if head is not None:
+            fields["head"] = head
+        written = log.written
+        del written[length:]
+        for index, text in zip(indexes, texts, strict=True):
+            if index == len(written):
+                written.append(text)
+            else:
+                written[index] = text
+        self._write(store, log, "save", fields, texts)
+
+    def _write(
+        self, store: StoreRecording, log: _Log, kind: str, fields: dict[str, Any], values: list[bytes] | None
+    ) -> None:
+        log.changed = time.time_ns()
+        head: dict[str, Any] = {"c": log.number, "s": store.number, "v": log.version, "t": log.changed}
+        if log.version == 0:
+            head["id"] = log.conversation.id
+        log.version += 1
+        self.writer.append(encode_record(kind, self.redactor.redact(dumps(head | fields)), values))
+
+    def _without_raw(self, text: bytes) -> bytes:
+        if self._keep_raw or _RAW_MARK not in text:
+            return text
+        message = loads(text)
+        meta = message.get("meta")
+        if isinstance(meta, dict) and (RAW_REQUEST_KEY in meta or RAW_RESPONSE_KEY in meta):
+            self._raw_left_out += (RAW_REQUEST_KEY in meta) + (RAW_RESPONSE_KEY in meta)
+            message["meta"] = {k: v for k, v in meta.items() if k not in (RAW_REQUEST_KEY, RAW_RESPONSE_KEY)}
+        return dumps(message)
+
+    # --- the ends of tests -------------------------------------------------------------------
+
+    def finish(self, store: StoreRecording, verdict: Verdict | None) -> None:
+        """Journal how the test of a store ended, and the report of each of its runs."""
+        with self._lock:
+            self._after_fork()
+            self._stores.pop(store.number, None)
+            if self._ended or not store.announced:
+                return
+            if verdict is not None:
+                fields = dumps({"s": store.number, "verdict": verdict.to_dict()})
+                self.writer.append(encode_record("verdict", self.redactor.redact(fields)))
+            for log in store.logs.values():
+                try:
+                    self._report(store, log, verdict)
+                except Exception as error:  # noqa: BLE001 - the merge composes the report from the saves instead
+                    self.trouble(f"a report was left to the merge: {type(error).__name__}: {error}"[:300])
+                log.written = []
+
+    def _report(self, store: StoreRecording, log: _Log, verdict: Verdict | None) -> None:
+        conversation = log.conversation
+        metadata = fill_in(
+            conversation.metadata,
+            conversation_id=conversation.id,
+            facts=conversation.facts,
+            context=store.context,
+            verdict=verdict,
+            last_save=format_time(datetime.fromtimestamp(log.changed // 1000 / 1e6, timezone.utc)),
+        )
+        composed = document.compose(metadata, conversation.head.get("metadata") or {}, conversation.facts)
+        if self._on_run is not None and verdict is not None:
+            composed = self._changed_by_hooks(store, log, composed)
+        values = [self.redactor.redact(dumps(part)) for part in (composed.before, composed.after, composed.row)]
+        self.writer.append(encode_record("report", dumps({"c": log.number, "v": log.version}), values))
+
+    def _changed_by_hooks(self, store: StoreRecording, log: _Log, composed: document.Composed) -> document.Composed:
+        run = RunResult.from_json(document.compact(composed.before, log.conversation.messages, composed.after))
+        assert self._on_run is not None
+        try:
+            self._on_run(run)
+            wire = run.to_dict()
+        except Exception as error:  # noqa: BLE001 - somebody's hook may raise anything
+            self.trouble(f"pytest_arena_run raised {type(error).__name__}: {error}"[:300])
+            return composed
+        messages = [dumps(message) for message in wire["Messages"]]
+        known = log.conversation.messages
+        different = [i for i, text in enumerate(messages) if i >= len(known) or text != known[i]]
+        if different or len(messages) != len(known):
+            self._write_messages(store, log, len(messages), different, [messages[i] for i in different], None)
+        facts = [facts_of(message) for message in wire.pop("Messages")]
+        split = list(wire).index("Commit")
+        items = list(wire.items())
+        return document.Composed(dict(items[:split]), dict(items[split:]), document.row_of(wire, facts))
+
+    # --- troubles and the end ------------------------------------------------------------------
+
+    def trouble(self, kind: str) -> None:
+        """Count something that went wrong; the session's summary and the index name it."""
+        with self._lock:
+            if kind not in self.troubles and len(self.troubles) >= _TROUBLE_LIMIT:
+                kind = "further troubles"
+            self.troubles[kind] += 1
+            if not self._ended:
+                fields = dumps({"kind": kind, "count": 1})
+                self.writer.append(encode_record("trouble", self.redactor.redact(fields)))
+
+    def end(self, *, interrupted: Verdict | None = None, reason: str = "") -> None:
+        """Finish what is open and close the journal; calling it again does nothing.
+
+        Args:
+            interrupted: The verdict of tests that are still open.
+            reason: What cut the session short; empty when nothing did.
+        """
+        with self._lock:
+            if self._ended:
+                return
+            self._after_fork()
+            for store in list(self._stores.values()):
+                self.finish(store, interrupted if store.context.nodeid else None)
+            redacted = dict(self.redactor.counts)
+            if self._raw_left_out:
+                redacted["raw LLM requests and responses"] = self._raw_left_out
+            for kind, count in self.redactor.troubles.items():
+                self.troubles[kind] += count
+                self.writer.append(encode_record("trouble", dumps({"kind": kind, "count": count})))
+            self.writer.append(encode_record("end", dumps({"interrupted": reason, "redacted": redacted})))
+            self._ended = True
+            self.writer.close()
+
+    # --- forks ---------------------------------------------------------------------------------
+
+    def _after_fork(self) -> None:
+        pid = os.getpid()
+        if pid == self._pid:
+            return
+        # A child must not write into its parent's journal: their records would mix. The
+        # descriptor is closed without releasing the lock, which the parent still holds.
+        self._pid = pid
+        self.writer.abandon()
+        self.writer = self._open_writer(f"{self.worker}.{pid}")
+        self._begin(forked=True)
+        for store in self._stores.values():
+            store.announced = False
+            # What the parent saved is in its journal; the child writes what it touches, whole.
+            store.logs = {}
+
+
+def token_of(session: str) -> str:
+    """Eight hex digits that stand for a session in file names."""
+    return f"{zlib.crc32(session.encode('utf-8')):08x}"

@@ -1,0 +1,657 @@
+"""The results on disk: one file per run and an index, or one file for all.
+
+The index is the commit: it is written last, at once. What a session publishes replaces the
+runs that the index named when the session began, and nothing else, so that sessions side
+by side keep each other's runs. A file is whole at every moment: it is written beside its
+place and moved there. Reading back accepts everything that this package or Arena wrote.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+from pydantic import Field, ValidationError
+
+from . import document
+from ._wire import NoneIsEmptyList, NoneIsEmptyMap, Text, TextList, TextMap, Time, WireModel, dumps, loads, parse_time
+from ._wire import format_time, shortened
+from .errors import ResultsError
+from .merge import Merged, MergedRun, read_report
+from .models import RunResult
+from .naming import digest, name_runs
+
+FORMAT_VERSION = 1
+Form: TypeAlias = Literal["directory", "jsonl", "json"]
+_LOCK_TIMEOUT = 60.0  # seconds; a session publishes 100,000 runs in less
+
+
+# --- the index ---------------------------------------------------------------------------
+
+
+class LostEntry(WireModel):
+    """Something that was saved and is not in the results."""
+
+    always_written: ClassVar[frozenset[str]] = frozenset(("*",))
+
+    what: Text = ""
+    why: Text = ""
+
+
+class Completeness(WireModel):
+    """Whether everything that was saved is there."""
+
+    always_written: ClassVar[frozenset[str]] = frozenset(("*",))
+
+    sessions: int = 0
+    workers: int = 0
+    crashed: int = 0
+    interrupted: int = 0
+    deleted: int = 0
+    lost: Annotated[list[LostEntry], NoneIsEmptyList] = Field(default_factory=list)
+    redacted: Annotated[dict[Text, int], NoneIsEmptyMap] = Field(default_factory=dict)
+    troubles: Annotated[dict[Text, int], NoneIsEmptyMap] = Field(default_factory=dict)
+
+
+class IndexRow(WireModel):
+    """A run in the index."""
+
+    always_written: ClassVar[frozenset[str]] = frozenset(("*",))
+
+    run_id: Text = ""
+    file: Text = ""
+    status: Text = ""
+    """``passed``, ``failed``, ``error`` or ``skipped``."""
+    superseded: bool = False
+    """The test was run again; the last attempt counts."""
+    scenario_id: Text = ""
+    provider_id: Text = ""
+    region: Text = ""
+    cost_usd: float = 0.0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    duration_ns: int = 0
+    labels: TextMap = Field(default_factory=dict)
+
+
+class Index(WireModel):
+    """The index of results: Arena's keys, and ours beside them."""
+
+    always_written: ClassVar[frozenset[str]] = frozenset(("*",))
+
+    total_runs: int = 0
+    successful: int = 0
+    errors: int = 0
+    """Failed and error together."""
+    timestamp: Time = None
+    """When the last run ended."""
+    config_file: Text = ""
+    run_ids: TextList = Field(default_factory=list)
+    """Stems of the runs' files."""
+    total_cost: float = 0.0
+    average_cost: float = 0.0
+    total_tokens: int = 0
+    """Input and output."""
+    total_duration: Text = "0s"
+    scenarios: TextList = Field(default_factory=list)
+    providers: TextList = Field(default_factory=list)
+    regions: TextList = Field(default_factory=list)
+    prompt_packs: TextList = Field(default_factory=list)
+    format_version: int = 0
+    skipped: int = 0
+    cached_tokens: int = 0
+    runs: Annotated[list[IndexRow], NoneIsEmptyList] = Field(default_factory=list)
+    completeness: Completeness = Field(default_factory=Completeness)
+
+
+def go_duration(nanoseconds: int) -> str:
+    """A duration as Go prints it, such as ``22.75s`` or ``1h0m2s``."""
+    if nanoseconds < 0:
+        return f"-{go_duration(-nanoseconds)}"
+    for unit, size in (("ns", 1), ("µs", 1_000), ("ms", 1_000_000)):
+        if nanoseconds < size * 1000:
+            return f"{_decimal(nanoseconds, size)}{unit}" if nanoseconds else "0s"
+    minutes, rest = divmod(nanoseconds, 60_000_000_000)
+    hours, minutes = divmod(minutes, 60)
+    seconds = f"{_decimal(rest, 1_000_000_000)}s"
+    return f"{hours}h{minutes}m{seconds}" if hours else f"{minutes}m{seconds}" if minutes else seconds
+
+
+def _decimal(value: int, unit: int) -> str:
+    whole, rest = divmod(value, unit)
+    return f"{whole}.{rest:0{len(str(unit)) - 1}d}".rstrip("0") if rest else str(whole)
+
+
+# --- where results go ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a session's results go."""
+
+    path: Path
+    """Absolute."""
+    shown: str
+    """As the user gave it, for messages."""
+
+    @property
+    def form(self) -> Form:
+        """By the ending of the path."""
+        suffix = self.path.suffix
+        return "jsonl" if suffix == ".jsonl" else "json" if suffix == ".json" else "directory"
+
+    @property
+    def index_path(self) -> Path:
+        """The file that holds the index."""
+        if self.form == "directory":
+            return self.path / "index.json"
+        return self.path.with_suffix(".index.json") if self.form == "jsonl" else self.path
+
+    @property
+    def shown_index(self) -> str:
+        """The index, as a user would write its path."""
+        shown = self.shown.replace(os.sep, "/")
+        if self.form == "directory":
+            return f"{shown.rstrip('/')}/index.json"
+        return f"{shown.removesuffix('.jsonl')}.index.json" if self.form == "jsonl" else shown
+
+    @property
+    def journals(self) -> Path:
+        """Where the journals of unpublished sessions are."""
+        return self.path.with_name(f"{self.path.name}.journals")
+
+    def check(self) -> str:
+        """Why nothing can be written here; empty when it looks possible."""
+        path, shown = self.path, self.shown
+        if self.form == "directory" and path.exists() and not path.is_dir():
+            return f"{shown!r} is a file, not a directory"
+        if self.form != "directory" and path.is_dir():
+            return f"{shown!r} is a directory, not a file"
+        for parent in path.parents:
+            if parent.exists():
+                if not parent.is_dir():
+                    return f"{str(parent)!r} is a file, so {shown!r} cannot be made"
+                break
+        return ""
+
+
+# --- publishing ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a publication did."""
+
+    index: Index
+    stems: tuple[str, ...]
+    """Of the runs that this session published, in their order."""
+
+
+@contextmanager
+def publish_lock(target: Target) -> Iterator[None]:
+    """Hold the lock that guards publishing; the lock file is removed afterwards.
+
+    Raises:
+        OSError: It cannot be made.
+        TimeoutError: Somebody else holds it for over a minute.
+    """
+    from filelock import FileLock, Timeout
+
+    target.journals.mkdir(parents=True, exist_ok=True)
+    path = target.journals / "publish.lock"
+    deadline = time.monotonic() + _LOCK_TIMEOUT
+    while True:
+        target.journals.mkdir(parents=True, exist_ok=True)
+        try:
+            witness = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except FileNotFoundError:
+            continue  # a session that just finished removed the folder
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
+        except Timeout:
+            os.close(witness)
+            raise TimeoutError(f"{path} is locked by another session for over {_LOCK_TIMEOUT:.0f} s") from None
+        # The file may have been removed between being opened and being locked. It was not if
+        # the path still means the file that we have held open since before.
+        try:
+            same = os.fstat(witness).st_ino == path.stat().st_ino
+        except OSError:
+            same = False
+        os.close(witness)
+        if same:
+            break
+        lock.release()
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()
+        lock.release()
+        with suppress(OSError):
+            target.journals.rmdir()  # only when nobody else's journals are in it
+
+
+def stems_of(target: Target) -> frozenset[str]:
+    """The runs that are there now and that a session which begins now will replace."""
+    try:
+        index = read_index(target.index_path)
+    except (ResultsError, OSError):
+        return frozenset()
+    # A directory that Arena wrote is not ours to replace.
+    return frozenset(index.run_ids) if index.format_version else frozenset()
+
+
+@dataclass
+class _Entry:
+    """A run that goes into the index: one of this session, or one that is kept."""
+
+    stem: str
+    row: dict[str, Any]
+    order: tuple[str, int, str, str]
+    run: MergedRun | None = None
+    kept: Any = None
+
+
+def publish(
+    target: Target, merged: Merged, *, replaced: frozenset[str], token: str, staging: Path, sessions: int = 1
+) -> Published:
+    """Write results; the caller holds the lock.
+
+    Args:
+        target: Where they go.
+        merged: The runs of this session and what became of everything else.
+        replaced: Stems that were there when the session began.
+        token: Tells this session's files from those of others with the same run ids.
+        staging: A folder on the same file system for files that are not whole yet.
+        sessions: How many sessions ``merged`` comes from.
+
+    Raises:
+        OSError: Something cannot be written. What was there before is still there.
+    """
+    staging.mkdir(parents=True, exist_ok=True)
+    old = _old_index(target)
+    kept = _kept_entries(target, old, replaced)
+    taken = {entry.stem.lower() for entry in kept}
+    entries = []
+    packs: set[str] = set(old.prompt_packs) if kept else set()
+    ended = [moment for moment in [old.timestamp if kept else None] if moment is not None]
+    writer = _WRITERS[target.form](target, staging)
+    lost = list(merged.lost)
+    for stem, run in _named(merged.runs, token):
+        try:
+            before, messages, after, row = read_report(run)
+        except (OSError, ValueError) as error:
+            lost.append({"what": run.run_id, "why": f"its journal cannot be read: {error}"})
+            continue
+        if stem.lower() in taken:
+            if writer.holds(stem, before, messages, after):
+                continue  # the same bytes are the same run
+            stem = f"{stem}~{run.token or token}"
+        taken.add(stem.lower())
+        file = writer.add(stem, before, messages, after)
+        packs.add(before["PromptPack"])
+        end = parse_time(after["EndTime"])
+        if end is not None:
+            ended.append(end)
+        nodeid, attempt, run_id, conversation_id, _ = run.order
+        row = {"run_id": row["run_id"], "file": file, **{k: v for k, v in row.items() if k != "run_id"}}
+        entries.append(_Entry(stem, row, (nodeid, attempt, run_id, conversation_id), run))
+    everything = sorted([*kept, *entries], key=lambda entry: (entry.order, entry.stem))
+    completeness = _completeness(merged, lost, sessions, old.completeness if kept else None)
+    index = make_index(
+        [(entry.stem, entry.row) for entry in everything],
+        prompt_packs=packs,
+        timestamp=format_time(max(ended)) if ended else None,
+        completeness=completeness,
+    )
+    writer.commit(index, everything)
+    for stem in replaced - {entry.stem for entry in everything}:
+        writer.remove(stem)
+    return Published(Index.from_dict(index), tuple(entry.stem for entry in entries))
+
+
+def _named(runs: Sequence[MergedRun], token: str) -> Iterator[tuple[str, MergedRun]]:
+    """Each run with its stem; this session's runs first, so that recovered ones give way."""
+    tokens = sorted({run.token for run in runs}, key=lambda each: (each != token, each))
+    for each in tokens:
+        group = [run for run in runs if run.token == each]
+        apart = [
+            (run.run_id, (run.context.nodeid, run.context.attempt, run.context.worker, run.conversation_id))
+            for run in group
+        ]
+        yield from zip(name_runs(apart), group, strict=True)
+
+
+def make_index(
+    rows: Sequence[tuple[str, Mapping[str, Any]]],
+    *,
+    prompt_packs: Iterable[str],
+    timestamp: str | None,
+    completeness: dict[str, Any],
+) -> dict[str, Any]:
+    """The index of rows, each with its stem, in their order."""
+    counted = [row for _, row in rows if not row["superseded"]]
+    cost = sum(row["cost_usd"] for _, row in rows)
+    return Index(
+        total_runs=len(rows),
+        successful=sum(row["status"] == "passed" for row in counted),
+        errors=sum(row["status"] in ("failed", "error") for row in counted),
+        timestamp=parse_time(timestamp),
+        run_ids=[stem for stem, _ in rows],
+        total_cost=cost,
+        average_cost=cost / len(rows) if rows else 0.0,
+        total_tokens=sum(row["input_tokens"] + row["output_tokens"] for _, row in rows),
+        total_duration=go_duration(sum(row["duration_ns"] for _, row in rows)),
+        scenarios=_distinct(row["scenario_id"] for _, row in rows),
+        providers=_distinct(row["provider_id"] for _, row in rows),
+        regions=_distinct(row["region"] for _, row in rows),
+        prompt_packs=_distinct(prompt_packs),
+        format_version=FORMAT_VERSION,
+        skipped=sum(row["status"] == "skipped" for row in counted),
+        cached_tokens=sum(row["cached_tokens"] for _, row in rows),
+    ).to_dict() | {"runs": [dict(row) for _, row in rows], "completeness": completeness}
+
+
+def _distinct(values: Iterable[str]) -> list[str]:
+    return sorted({value for value in values if value})
+
+
+def _completeness(
+    merged: Merged, lost: list[dict[str, str]], sessions: int, old: Completeness | None
+) -> dict[str, Any]:
+    base = old if old is not None else Completeness()
+    return {
+        "sessions": base.sessions + sessions,
+        "workers": base.workers + len(merged.workers),
+        "crashed": base.crashed + len(merged.crashed),
+        "interrupted": base.interrupted + merged.interrupted,
+        "deleted": base.deleted + merged.deleted,
+        "lost": [*(entry.to_dict() for entry in base.lost), *lost],
+        "redacted": dict(sorted((Counter(base.redacted) + merged.redacted).items())),
+        "troubles": dict(sorted((Counter(base.troubles) + merged.troubles).items())),
+    }
+
+
+def _old_index(target: Target) -> Index:
+    try:
+        return read_index(target.index_path)
+    except (ResultsError, OSError):
+        return Index()
+
+
+def _kept_entries(target: Target, old: Index, replaced: frozenset[str]) -> list[_Entry]:
+    stems = [stem for stem in old.run_ids if stem not in replaced]
+    if not stems:
+        return []
+    rows = dict(zip(old.run_ids, old.runs, strict=False)) if len(old.runs) == len(old.run_ids) else {}
+    bodies = _kept_bodies(target, old) if target.form != "directory" else {}
+    entries = []
+    for stem in stems:
+        if stem in rows:
+            row = rows[stem].to_dict()
+        else:  # Arena's index has no rows
+            try:
+                run = load_run(target.path / f"{stem}.json")
+            except (OSError, ResultsError):
+                continue
+            row = {"file": f"{stem}.json", **document.row_of(run.to_dict())}
+        labels = row["labels"]
+        attempt = labels.get("pytest.attempt", "1")
+        order = (labels.get("pytest.nodeid", ""), int(attempt) if attempt.isdecimal() else 1, row["run_id"], stem)
+        entries.append(_Entry(stem, row, order, kept=bodies.get(stem)))
+    return entries
+
+
+def _kept_bodies(target: Target, old: Index) -> dict[str, bytes]:
+    """The runs of a one-file form by stem: the file holds them in the order of its index."""
+    with suppress(OSError, ResultsError):
+        if target.form == "jsonl":
+            with target.path.open("rb") as stream:
+                return dict(zip(old.run_ids, (line.rstrip(b"\n") for line in stream), strict=False))
+        runs = loads(target.path.read_bytes()).get("runs") or []
+        return dict(zip(old.run_ids, (dumps(run) for run in runs), strict=False))
+    return {}
+
+
+class _DirectoryWriter:
+    """A file per run."""
+
+    def __init__(self, target: Target, staging: Path) -> None:
+        self._target = target
+        self._staging = staging
+        self._staged: list[tuple[Path, Path]] = []
+
+    def holds(self, stem: str, before: Any, messages: Any, after: Any) -> bool:
+        try:
+            return (self._target.path / f"{stem}.json").read_bytes() == document.lines(before, messages, after)
+        except OSError:
+            return False
+
+    def add(self, stem: str, before: Any, messages: Any, after: Any) -> str:
+        staged = self._staging / f"{len(self._staged)}.json"
+        staged.write_bytes(document.lines(before, messages, after))
+        self._staged.append((staged, self._target.path / f"{stem}.json"))
+        return f"{stem}.json"
+
+    def commit(self, index: dict[str, Any], entries: Sequence[_Entry]) -> None:
+        self._target.path.mkdir(parents=True, exist_ok=True)
+        for staged, final in self._staged:
+            staged.replace(final)
+        write_whole(self._target.index_path, index_bytes(index), self._staging)
+
+    def remove(self, stem: str) -> None:
+        with suppress(OSError):
+            (self._target.path / f"{stem}.json").unlink()
+
+
+class _OneFileWriter:
+    """All runs in one file, a line each."""
+
+    def __init__(self, target: Target, staging: Path) -> None:
+        self._target = target
+        self._staging = staging
+        self._bodies = staging / "runs"
+        self._stream = self._bodies.open("wb")
+        self._places: dict[str, tuple[int, int]] = {}
+        self._kept: dict[str, bytes] | None = None
+
+    def holds(self, stem: str, before: Any, messages: Any, after: Any) -> bool:
+        if self._kept is None:
+            self._kept = _kept_bodies(self._target, _old_index(self._target))
+        return self._kept.get(stem) == document.compact(before, messages, after)
+
+    def add(self, stem: str, before: Any, messages: Any, after: Any) -> str:
+        body = document.compact(before, messages, after)
+        self._places[stem] = (self._stream.tell(), len(body))
+        self._stream.write(body)
+        return self._target.path.name
+
+    def commit(self, index: dict[str, Any], entries: Sequence[_Entry]) -> None:
+        self._stream.close()
+        whole = self._staging / "whole"
+        with self._bodies.open("rb") as bodies, whole.open("wb") as out:
+            runs = (self._body(entry, bodies) for entry in entries)
+            if self._target.form == "jsonl":
+                for run in runs:
+                    out.write(run + b"\n")
+            else:
+                out.write(b'{"index": ' + dumps(index) + b',\n"runs": [')
+                for i, run in enumerate(runs):
+                    out.write((b",\n" if i else b"\n") + run)
+                out.write(b"\n]}\n")
+        self._target.path.parent.mkdir(parents=True, exist_ok=True)
+        whole.replace(self._target.path)
+        if self._target.form == "jsonl":
+            write_whole(self._target.index_path, index_bytes(index), self._staging)
+
+    def _body(self, entry: _Entry, bodies: Any) -> bytes:
+        if entry.run is None:
+            return entry.kept if entry.kept is not None else b"{}"
+        offset, length = self._places[entry.stem]
+        bodies.seek(offset)
+        return bytes(bodies.read(length))
+
+    def remove(self, stem: str) -> None:
+        """Nothing to do: the new file does not have it."""
+
+
+_WRITERS: Mapping[Form, type[_DirectoryWriter] | type[_OneFileWriter]] = {
+    "directory": _DirectoryWriter,
+    "jsonl": _OneFileWriter,
+    "json": _OneFileWriter,
+}
+
+
+def index_bytes(index: Mapping[str, Any]) -> bytes:
+    """The index as a file: a line for each key and for each run."""
+    pieces = []
+    for key, value in index.items():
+        if key == "runs" and value:
+            text = b"[\n    %b\n  ]" % b",\n    ".join(dumps(row) for row in value)
+        else:
+            text = dumps(value)
+        pieces.append(b"  %b: %b" % (dumps(key), text))
+    return b"{\n%b\n}\n" % b",\n".join(pieces)
+
+
+def write_whole(path: Path, content: bytes, staging: Path) -> None:
+    """Replace a file at once: a reader sees the old or the new content.
+
+    Raises:
+        OSError: It cannot be written; the old file is untouched.
+    """
+    staged = staging / f"{digest(path)}.tmp"
+    staged.write_bytes(content)
+    staged.replace(path)
+
+
+# --- reading back --------------------------------------------------------------------------
+
+
+def load_run(path: Path) -> RunResult:
+    """Read the file of one run.
+
+    Raises:
+        OSError: It cannot be read.
+        ResultsError: It is not a RunResult; the first problem is named.
+    """
+    return _parse_run(path.read_bytes(), str(path))
+
+
+def _parse_run(text: bytes, where: str) -> RunResult:
+    try:
+        return RunResult.from_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ResultsError(
+            where, f"not a RunResult: {place + ': ' if place else ''}{first['msg']} ({error.error_count()} problems)"
+        ) from None
+
+
+def read_index(path: str | Path) -> Index:
+    """Read an index: ours, Arena's, or the one within a ``.json``.
+
+    Args:
+        path: The index file, or the results directory, ``.jsonl`` or ``.json`` that it belongs to.
+
+    Raises:
+        OSError: It cannot be read.
+        ResultsError: It is not an index.
+    """
+    file = Path(path)
+    if file.is_dir():
+        file = file / "index.json"
+    elif file.suffix == ".jsonl":
+        file = file.with_suffix(".index.json")
+    try:
+        data = loads(file.read_bytes())
+    except ValueError as error:
+        raise ResultsError(str(file), f"not JSON: {error}") from None
+    if isinstance(data, dict) and "index" in data and "runs" in data and "run_ids" not in data:
+        data = data["index"]
+    if not isinstance(data, dict) or "run_ids" not in data:
+        raise ResultsError(str(file), f"not an index: a map with 'run_ids' was wanted, {shortened(data)} was there")
+    try:
+        return Index.from_dict(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ResultsError(str(file), f"not an index: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def load_results(path: str | Path) -> Sequence[RunResult]:
+    """Read results back: a directory, a ``.jsonl``, a ``.json`` of many runs or of one.
+
+    Directories are read by their index where there is one, else file by file, so that what
+    Arena wrote can be read as well.
+
+    Raises:
+        OSError: Something cannot be read.
+        ResultsError: A file is not what it should be; it is named.
+    """
+    return list(iterate_results(path))
+
+
+def iterate_results(path: str | Path) -> Iterator[RunResult]:
+    """The same, one run at a time."""
+    file = Path(path)
+    if file.is_dir():
+        for name in _run_files(file):
+            yield load_run(name)
+    elif file.suffix == ".jsonl":
+        with file.open("rb") as stream:
+            for number, line in enumerate(stream, 1):
+                if line.strip():
+                    yield _parse_run(line, f"{file}:{number}")
+    else:
+        text = file.read_bytes()
+        try:
+            data = loads(text)
+        except ValueError as error:
+            raise ResultsError(str(file), f"not JSON: {error}") from None
+        runs = data.get("runs") if isinstance(data, dict) and "index" in data else data
+        if isinstance(runs, list):
+            for number, run in enumerate(runs):
+                yield _parse_run(dumps(run), f"{file}: run {number}")
+        else:
+            yield _parse_run(text, str(file))
+
+
+def _run_files(directory: Path) -> list[Path]:
+    index = directory / "index.json"
+    if index.exists():
+        names = []
+        for stem in read_index(index).run_ids:
+            # The index of a stranger must not make us read anything outside its directory.
+            if stem in ("", ".", "..") or "/" in stem or "\\" in stem or "\0" in stem:
+                raise ResultsError(str(index), f"{stem!r} cannot be the name of a run's file")
+            names.append(directory / f"{stem}.json")
+        return names
+    return sorted(file for file in directory.glob("*.json") if file.name != "index.json")
+
+
+__all__ = [
+    "Completeness",
+    "Form",
+    "Index",
+    "IndexRow",
+    "LostEntry",
+    "Published",
+    "Target",
+    "go_duration",
+    "iterate_results",
+    "load_results",
+    "load_run",
+    "publish",
+    "publish_lock",
+    "read_index",
+    "stems_of",
+]

@@ -1,0 +1,440 @@
+"""What a process does during a session, without pytest: local, worker or controller.
+
+The process that ends a session publishes it: it merges the journals of the session, and of
+sessions that died before theirs were published, and writes the results.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from . import results
+from ._wire import format_time
+from .journal import SUFFIX, ChannelSink, JournalFile, JournalWriter, is_held
+from .merge import CONTROLLER, Merged, journal_paths, merge_session
+from .models import RunResult
+from .recording import Recording, StoreRecording, token_of
+from .redaction import RedactionRules, Redactor
+from .results import Index, Target
+from .store import ArenaStateStore
+from .verdict import RunContext, Verdict, interrupted
+
+_BIRTH = 10.0  # seconds in which a journal may exist without its first record
+_WORKER_PATIENCE = 15.0  # seconds that a publication waits for workers to end after an interruption
+_TOKEN_FILE = "session.token"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the user asked for; plain values, so that workers can be told."""
+
+    redaction: RedactionRules = field(default_factory=RedactionRules)
+    keep_raw: bool = False
+
+
+# --- how a test ends -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseReport:
+    """What one report of a test says."""
+
+    when: str
+    outcome: str
+    """``passed``, ``failed``, ``skipped``; ``rerun`` for a failure that is tried again."""
+    message: str = ""
+    expected: bool = False
+    """An xfail mark applies."""
+    strict: bool = False
+    """It failed because an xfail mark is strict."""
+    part: bool = False
+    """A subtest's report."""
+
+
+@dataclass
+class Attempt:
+    """One attempt at a test, while it runs."""
+
+    key: str
+    """The node id as reports have it."""
+    context: RunContext
+    reports: list[PhaseReport] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    """Phases in which something other than an assertion was raised."""
+    stores: list[StoreRecording] = field(default_factory=list)
+    store: ArenaStateStore | None = None
+
+    def verdict(self) -> Verdict:
+        """How the test ended, from all reports so far."""
+        failed = [report for report in self.reports if report.outcome in ("failed", "rerun")]
+        if failed:
+            return self._failure(failed)
+        main = [report for report in self.reports if not report.part]
+        skipped = [report for report in main if report.outcome == "skipped"]
+        if any(report.expected for report in main):
+            outcome = "xfailed" if skipped else "xpassed"
+            return Verdict(outcome=outcome, passed=True, message=next(r.message for r in main if r.expected) or outcome)
+        if skipped:
+            return Verdict(outcome="skipped", passed=True, message=skipped[0].message, skip_reason=skipped[0].message)
+        if not any(report.when == "call" for report in main):
+            return interrupted("interrupted: the test did not get to its end")
+        return Verdict(outcome="passed", passed=True)
+
+    def _failure(self, failed: list[PhaseReport]) -> Verdict:
+        first = failed[0]
+        outside = next((report for report in failed if report.when != "call"), None)
+        error = ""
+        if outside is not None and (outside is first or "call" not in {report.when for report in failed}):
+            error = f"error in {'set-up' if outside.when == 'setup' else 'tear-down'}: {outside.message}"
+        elif "call" in self.errors and any(report.when == "call" for report in failed):
+            error = next(report.message for report in failed if report.when == "call")
+        elif outside is not None:
+            error = f"error in tear-down: {outside.message}"
+        outcome = "rerun" if any(report.outcome == "rerun" for report in failed) else "error" if error else "failed"
+        message = "\n".join(dict.fromkeys(report.message for report in failed if report.message))
+        return Verdict(outcome=outcome, passed=False, message=message or "failed", error=error)
+
+
+class TestRecorder:
+    """Follows the tests of this process and records their stores."""
+
+    __test__ = False  # not a test class, whatever its name says to a collector
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+        self._attempts: dict[str, Attempt] = {}
+        self._counts: dict[str, int] = {}
+        self._session_store: ArenaStateStore | None = None
+
+    def begin(self, key: str, nodeid: str, *, at_least: int = 1) -> Attempt:
+        """A test is about to be set up.
+
+        Args:
+            key: The node id as its reports will have it.
+            nodeid: The node id as people know it.
+            at_least: The number of this attempt, where somebody else counts, too.
+        """
+        self.close(key)
+        number = max(self._counts.get(key, 0) + 1, at_least)
+        self._counts[key] = number
+        context = RunContext(
+            worker=self.recording.worker,
+            nodeid=nodeid,
+            attempt=number,
+            started=format_time(datetime.now(timezone.utc)),
+        )
+        attempt = self._attempts[key] = Attempt(key, context)
+        return attempt
+
+    def attempt(self, key: str) -> Attempt | None:
+        """The attempt that is open for a node id."""
+        return self._attempts.get(key)
+
+    def store_for(self, attempt: Attempt, marker: Mapping[str, Any]) -> ArenaStateStore:
+        """The store of a test, made when it is first asked for."""
+        if attempt.store is None:
+            attempt.store = ArenaStateStore()
+            self.recording.redactor.refresh()
+            attempt.stores.append(self.recording.attach(attempt.store, replace(attempt.context, marker=dict(marker))))
+        return attempt.store
+
+    @property
+    def session_store(self) -> ArenaStateStore:
+        """The store of this process for fixtures of wider scope."""
+        if self._session_store is None:
+            self._session_store = ArenaStateStore()
+            self.recording.attach(self._session_store, RunContext(worker=self.recording.worker))
+        return self._session_store
+
+    def report(self, key: str, report: PhaseReport) -> None:
+        """A report of a test came in."""
+        attempt = self._attempts.get(key)
+        if attempt is not None:
+            attempt.reports.append(report)
+            if report.outcome == "rerun" or (report.when == "teardown" and not report.part):
+                self.close(key)
+
+    def close(self, key: str) -> None:
+        """Nothing more will be heard of this attempt."""
+        attempt = self._attempts.pop(key, None)
+        if attempt is not None and attempt.stores:
+            verdict = attempt.verdict()
+            for store in attempt.stores:
+                self.recording.finish(store, verdict)
+
+    def end(self, reason: str = "") -> None:
+        """The process runs no further test."""
+        for key, attempt in list(self._attempts.items()):
+            if attempt.reports and any(report.when == "call" for report in attempt.reports) and not reason:
+                self.close(key)
+        verdict = interrupted(f"interrupted: {reason or 'the session ended before the test did'}")
+        self.recording.end(interrupted=verdict, reason=reason)
+
+
+# --- the session -----------------------------------------------------------------------------
+
+
+class WorkerSession:
+    """A worker of xdist: writes its journal in place, or sends it to the controller."""
+
+    def __init__(
+        self, told: Mapping[str, Any], worker: str, channel: Any, on_run: Callable[[RunResult], None] | None
+    ) -> None:
+        """Start recording.
+
+        Args:
+            told: What `Session.for_worker` returned on the controller.
+            worker: xdist's id of this worker.
+            channel: Of execnet, to the controller; used where the disk is not shared.
+            on_run: See `Recording`.
+        """
+        directory = Path(told["directory"])
+        shared = _reads_token(directory, told["token"])
+
+        def open_writer(name: str) -> JournalWriter:
+            if shared:
+                return JournalWriter(JournalFile(directory / f"{name}{SUFFIX}"))
+            return JournalWriter(ChannelSink(channel.send))
+
+        rules = dict(told["redaction"])
+        rules["patterns"] = tuple(rules["patterns"])
+        self.tests = TestRecorder(
+            Recording(
+                open_writer,
+                session=told["session"],
+                worker=worker,
+                redactor=Redactor(RedactionRules(**rules)),
+                keep_raw=told["keep_raw"],
+                on_run=on_run,
+            )
+        )
+
+    def finish(self, reason: str = "") -> None:
+        """The worker runs no further test."""
+        self.tests.end(reason)
+
+
+def _reads_token(directory: Path, token: str) -> bool:
+    try:
+        return (directory / _TOKEN_FILE).read_text(encoding="utf-8") == token
+    except (OSError, ValueError):
+        return False
+
+
+@dataclass
+class Outcome:
+    """What became of a session's results."""
+
+    index: Index | None = None
+    runs: tuple[dict[str, Any], ...] = ()
+    merged: Merged = field(default_factory=Merged)
+    problem: str = ""
+    """Why nothing was published; empty when everything was."""
+    kept: str = ""
+    """Where the journals are that could not be published."""
+    recovered_sessions: int = 0
+
+
+class Session:
+    """The process that a user started: it runs the tests itself, or controls workers that do."""
+
+    def __init__(
+        self, target: Target, settings: Settings, *, controls_workers: bool, on_run: Callable[[RunResult], None] | None
+    ) -> None:
+        """Make the session's journal.
+
+        Raises:
+            OSError: Not even the system's folder for temporary files takes a journal.
+        """
+        self.target = target
+        self.settings = settings
+        self.controls_workers = controls_workers
+        self.id = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.token = secrets.token_hex(16)
+        self.problem = target.check()
+        self._replaced = results.stems_of(target) if not self.problem else frozenset[str]()
+        self.directory = self._make_directory()
+        (self.directory / _TOKEN_FILE).write_text(self.token, encoding="utf-8")
+        self._far: dict[str, JournalFile] = {}
+        self.interrupted_by = ""
+        self.impatient = False
+        redactor = Redactor(settings.redaction)
+        self.tests = TestRecorder(
+            Recording(
+                lambda name: JournalWriter(JournalFile(self.directory / f"{name}{SUFFIX}")),
+                session=self.id,
+                worker=CONTROLLER if controls_workers else "main",
+                redactor=redactor,
+                keep_raw=settings.keep_raw,
+                on_run=on_run,
+            )
+        )
+        self.outcome: Outcome | None = None
+        self._pid = os.getpid()
+
+    def _make_directory(self) -> Path:
+        directory = self.target.journals / self.id
+        try:
+            directory.mkdir(parents=True)
+            (directory / _TOKEN_FILE).touch()
+        except OSError as error:
+            self.problem = self.problem or f"{str(self.target.journals)!r}: {error.strerror}"
+            directory = Path(tempfile.mkdtemp(prefix="arena-state-")) / self.id
+            directory.mkdir()
+        return directory
+
+    # --- workers -------------------------------------------------------------------------------
+
+    def for_worker(self) -> dict[str, Any]:
+        """What a worker is told; plain values for execnet."""
+        rules = self.settings.redaction
+        return {
+            "directory": str(self.directory.resolve()),
+            "token": self.token,
+            "session": self.id,
+            "keep_raw": self.settings.keep_raw,
+            "redaction": {"env": rules.env, "keys": rules.keys, "patterns": list(rules.patterns)},
+        }
+
+    def receiver(self, worker: str) -> Callable[[object], None]:
+        """What takes the journal lines of a worker that cannot write them in place."""
+
+        def receive(line: object) -> None:
+            try:
+                journal = self._far.get(worker)
+                if journal is None:
+                    journal = self._far[worker] = JournalFile(self.directory / f"{worker}{SUFFIX}")
+                journal.write_line(str(line).encode("utf-8"))
+            except OSError as error:
+                self.tests.recording.trouble(
+                    f"a save of worker {worker} could not be filed: {error.strerror or error}"
+                )
+
+        return receive
+
+    # --- publication -----------------------------------------------------------------------------
+
+    def finish(self) -> Outcome:
+        """End the session and publish its results. Calling it again returns the same outcome.
+
+        Never raises; what could not be done is in the outcome.
+        """
+        if self.outcome is not None or os.getpid() != self._pid:
+            return self.outcome or Outcome()
+        try:
+            self.tests.end(self.interrupted_by)
+            for journal in self._far.values():
+                journal.close()
+            alive = self._wait_for_workers()
+            self.outcome = self._publish(alive)
+        except Exception as error:  # noqa: BLE001 - a report that fails must not end the user's session
+            self.outcome = Outcome(problem=_reason(error), kept=str(self.directory))
+        return self.outcome
+
+    def _wait_for_workers(self) -> list[str]:
+        patience = 0.0 if self.impatient else _WORKER_PATIENCE
+        deadline = time.monotonic() + patience
+        while True:
+            alive = [path.name.removesuffix(SUFFIX) for path in journal_paths(self.directory) if is_held(path)]
+            if not alive or time.monotonic() >= deadline or not self.controls_workers:
+                return alive
+            time.sleep(0.02)
+
+    def _publish(self, alive: list[str]) -> Outcome:
+        merged = merge_session(self.directory, token=token_of(self.id), interrupted_by=self.interrupted_by)
+        for name in alive:
+            merged.lost.append({"what": f"later saves of {name}", "why": "it was still running at publication"})
+        if self.problem:
+            return Outcome(merged=merged, problem=self.problem, kept=str(self.directory))
+        try:
+            with results.publish_lock(self.target):
+                dead = list(dead_sessions(self.target, self.directory))
+                for directory in dead:
+                    absorb(merged, merge_session(directory, token=token_of(directory.name)))
+                published = results.publish(
+                    self.target,
+                    merged,
+                    replaced=self._replaced,
+                    token=token_of(self.id),
+                    staging=self.directory / "staging",
+                    sessions=1 + len(dead),
+                )
+                if not alive:
+                    shutil.rmtree(self.directory, ignore_errors=True)
+                for directory in dead:
+                    shutil.rmtree(directory, ignore_errors=True)
+        except (OSError, TimeoutError, ValueError) as error:
+            return Outcome(merged=merged, problem=_reason(error), kept=str(self.directory))
+        rows = dict(zip(published.index.run_ids, published.index.runs, strict=True))
+        return Outcome(
+            index=published.index,
+            runs=tuple(rows[stem].to_dict() for stem in published.stems),
+            merged=merged,
+            kept=str(self.directory) if alive else "",
+            recovered_sessions=len(dead),
+        )
+
+
+def absorb(merged: Merged, other: Merged) -> None:
+    """Add the runs of a session that died to those of one that did not."""
+    merged.runs += other.runs
+    merged.recovered += len(other.runs)
+    merged.workers += [worker for worker in other.workers if worker not in merged.workers]
+    merged.crashed += other.crashed
+    merged.interrupted += other.interrupted
+    merged.deleted += other.deleted
+    merged.lost += other.lost
+    merged.redacted += other.redacted
+    merged.troubles += other.troubles
+
+
+def dead_sessions(target: Target, own: Path | None) -> Iterator[Path]:
+    """The unpublished sessions of a target none of whose processes lives."""
+    with suppress(OSError):
+        for directory in sorted(target.journals.iterdir()):
+            if directory.is_dir() and directory != own and is_dead(directory):
+                yield directory
+
+
+def is_dead(directory: Path) -> bool:
+    """Whether no process of a session lives."""
+    journals = journal_paths(directory)
+    for path in journals:
+        try:
+            newborn = path.stat().st_size == 0 and time.time() - path.stat().st_mtime < _BIRTH
+        except OSError:
+            return False
+        # A process locks its journal before it writes the first record.
+        if newborn or is_held(path):
+            return False
+    return bool(journals)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error) or type(error).__name__
+
+
+__all__ = [
+    "Attempt",
+    "Outcome",
+    "PhaseReport",
+    "Session",
+    "Settings",
+    "TestRecorder",
+    "WorkerSession",
+    "absorb",
+    "dead_sessions",
+    "is_dead",
+]

@@ -1,0 +1,619 @@
+"""Where a test keeps its conversations: the seed's store interface in Python's names.
+
+Thread-safe, in memory. Everything is copied on the way in and on the way out. The copy is
+the serialised form: each message is kept as the bytes of its JSON, which cannot change,
+and is serialised again only when it is not what it was at the last save. So what `load`
+returns has been through JSON: a tuple in ``metadata`` comes back as a list.
+
+The store knows nothing of journals: it tells `on_change` what each operation added.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from . import document, telemetry
+from ._wire import Problems, WireModel, dumps, jsonable, loads
+from .errors import ConversationNotFoundError, InvalidStateError, RunMetadataMissingError
+from .messages import Message
+from .models import ArenaConversationState, ConversationState, RunMetadata, RunResult
+from .telemetry import MessageFacts
+from .trace import ExecutionTrace, trace_meta
+
+M = TypeVar("M", bound=WireModel)
+
+# What a state holds beside its id and its messages, in the order of its JSON.
+_HEAD = ("user_id", "system_prompt", "summaries", "token_count", "last_accessed_at", "metadata")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one operation changed in one conversation, as bytes that will not change.
+
+    ``messages`` are the ones that are new or different, at the positions ``indexes``; the
+    conversation has ``length`` messages now. ``head`` and ``metadata`` are None when they are
+    as before.
+    """
+
+    kind: Literal["save", "metadata", "delete"]
+    conversation_id: str
+    length: int = 0
+    indexes: Sequence[int] = ()
+    messages: Sequence[bytes] = ()
+    head: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    problems: Sequence[str] = ()
+
+
+OnChange: TypeAlias = Callable[[Change, "Conversation"], None]
+
+
+@dataclass(slots=True)
+class Conversation:
+    """A conversation as the store keeps it. Others may read it while they are told of a change."""
+
+    id: str
+    messages: list[bytes] = field(default_factory=list)
+    facts: list[MessageFacts] = field(default_factory=list)
+    fingerprints: list[Any] = field(default_factory=list)
+    head: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] | None = None
+    lists: dict[str, list[bytes]] = field(default_factory=dict)
+
+
+class ArenaStateStore:
+    """A store of conversations and their run metadata.
+
+    Works without pytest. Mappings are accepted wherever a model is, with attribute names or
+    JSON names; an unknown key in one is an error that names it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._conversations: dict[str, Conversation] = {}
+        self._saved_last: dict[str, None] = {}  # ids in the order of their last save
+        self._on_save: Callable[[ConversationState], object] | None = None
+        self._on_change: OnChange | None = None
+
+    # --- saving ------------------------------------------------------------------------
+
+    def save(self, state: ConversationState | Mapping[str, Any]) -> None:
+        """Keep a conversation as it is now, replacing an earlier one with its id.
+
+        Run metadata that was saved for the id stays. Only messages that differ from the
+        last save are serialised again; a nested value that was edited in place is noticed.
+
+        Args:
+            state: Copied.
+
+        Raises:
+            InvalidStateError: There is no state, or its id is empty.
+            pydantic.ValidationError: A field has a wrong value; it is named.
+
+        Follows ``Save`` of PromptKit's statestore, v1.1.11.
+        """
+        self._save(self._state(state), {})
+
+    def save_with_trace(
+        self, state: ConversationState | Mapping[str, Any], trace: ExecutionTrace | Mapping[str, Any] | None
+    ) -> None:
+        """Keep a conversation, with each LLM call of the trace noted in its message's ``meta``.
+
+        The caller's messages are not changed. An index outside the conversation is passed
+        over; of several calls with one index the last is kept.
+
+        Raises:
+            InvalidStateError: There is no state, or its id is empty.
+            pydantic.ValidationError: A field has a wrong value; it is named.
+
+        Follows ``SaveWithTrace`` of PromptKit's statestore, v1.1.11.
+        """
+        checked = self._state(state)
+        added: dict[int, dict[str, Any]] = {}
+        if trace is not None:
+            for call in _coerced(ExecutionTrace, trace).llm_calls:
+                added.setdefault(call.message_index, {}).update(trace_meta(call))
+        self._save(checked, added)
+
+    def save_metadata(self, conversation_id: str, metadata: RunMetadata | Mapping[str, Any]) -> None:
+        """Attach run metadata to a conversation, creating the conversation if needed.
+
+        A run that fails before its first message still has metadata worth reporting, so
+        an unknown id starts an empty conversation. Saving again replaces it whole.
+
+        Args:
+            conversation_id: For arena runs, equal to ``metadata.run_id``.
+            metadata: Copied. ``duration`` is a `timedelta`; in JSON, integer nanoseconds.
+
+        Raises:
+            InvalidStateError: The id is empty, or there is no metadata.
+
+        Follows ``SaveMetadata`` of PromptKit's statestore, v1.1.11.
+        """
+        _check_id(conversation_id)
+        if metadata is None:
+            raise InvalidStateError(conversation_id, "the metadata cannot be None")
+        problems: Problems = []
+        wire = _coerced(RunMetadata, metadata).to_wire(problems, "metadata")
+        with self._lock:
+            conversation = self._open(conversation_id)
+            conversation.metadata = wire
+            self._changed(Change("metadata", conversation_id, metadata=wire, problems=problems), conversation)
+
+    def log_append(
+        self, conversation_id: str, start_seq: int, messages: Iterable[Message | Mapping[str, Any]]
+    ) -> int:
+        """Append messages, of which the first has the position ``start_seq``; cheap however long the log is.
+
+        Messages before the current length are skipped, so a replay changes nothing. An
+        unknown id is created.
+
+        Returns:
+            The new length.
+
+        Raises:
+            InvalidStateError: The id is empty, or ``start_seq`` leaves a gap or is negative.
+
+        Follows ``LogAppend`` of newer PromptKit.
+        """
+        _check_id(conversation_id)
+        given = [_coerced(Message, message) for message in messages]
+        with self._lock:
+            conversation = self._conversations.get(conversation_id)
+            length = len(conversation.messages) if conversation else 0
+            if not 0 <= start_seq <= length:
+                raise InvalidStateError(
+                    conversation_id, f"start_seq is from 0 to the log's length of {length}, not {start_seq}"
+                )
+            conversation = self._open(conversation_id)
+            fresh = given[length - start_seq :]
+            self._put(conversation, [(length + i, message) for i, message in enumerate(fresh)], length + len(fresh))
+            length = len(conversation.messages)
+        self._tell_user(conversation_id)
+        return length
+
+    def update_last_assistant_message(
+        self, message: Message | Mapping[str, Any], *, conversation_id: str | None = None
+    ) -> None:
+        """Merge a message's ``meta`` into the last assistant message that has its content.
+
+        Nothing happens when no assistant message has it. The next `save` of the whole
+        conversation replaces what was merged.
+
+        Args:
+            message: Its role does not matter.
+            conversation_id: Where to look; without it, in the conversation saved last, then in the one before, and so on.
+
+        Raises:
+            ConversationNotFoundError: ``conversation_id`` is not in this store.
+
+        Follows ``UpdateLastAssistantMessage`` of PromptKit's statestore, v1.1.11.
+        """
+        update = _coerced(Message, message)
+        problems: Problems = []
+        added = update.to_wire(problems, "").get("meta") or {}
+        with self._lock:
+            if conversation_id is not None:
+                candidates = [self._get(conversation_id)]
+            else:
+                candidates = [self._conversations[key] for key in reversed(self._saved_last)]
+            for conversation in candidates:
+                index = _last_assistant_with(conversation, update.content)
+                if index is not None:
+                    break
+            else:
+                return
+            wire = loads(conversation.messages[index])
+            wire["meta"] = {**(wire.get("meta") or {}), **added}
+            self._replace(conversation, index, wire, problems)
+
+    def delete(self, conversation_id: str) -> None:
+        """Forget a conversation and its metadata; it leaves the report and is counted there.
+
+        An unknown id is no error.
+        """
+        with self._lock:
+            conversation = self._conversations.pop(conversation_id, None)
+            self._saved_last.pop(conversation_id, None)
+            if conversation is not None:
+                self._changed(Change("delete", conversation_id), conversation)
+
+    def clear(self) -> None:
+        """Forget every conversation; each leaves the report and is counted there."""
+        with self._lock:
+            for conversation_id in list(self._conversations):
+                self.delete(conversation_id)
+
+    def fork(self, source_id: str, new_id: str) -> None:
+        """Do nothing, as in the reference: Arena forks at its pipeline.
+
+        For a copy of a conversation under a new id, use `branch`.
+        """
+
+    def branch(self, source_id: str, new_id: str) -> None:
+        """Copy a conversation, without its run metadata, to a new id.
+
+        Raises:
+            ConversationNotFoundError: ``source_id`` is not in this store.
+            InvalidStateError: ``new_id`` is empty.
+        """
+        _check_id(new_id)
+        with self._lock:
+            source = self._get(source_id)
+            copy = self._open(new_id)
+            copy.messages, copy.facts = list(source.messages), list(source.facts)
+            copy.fingerprints, copy.head = list(source.fingerprints), source.head
+            length = len(copy.messages)
+            self._saved(copy, Change("save", new_id, length, range(length), copy.messages, copy.head))
+        self._tell_user(new_id)
+
+    def set_on_save(self, callback: Callable[[ConversationState], object] | None) -> None:
+        """Call ``callback`` with a copy of the conversation after every save; None stops that.
+
+        It is called outside the store's lock. What it raises reaches the caller of `save`;
+        the conversation is saved by then.
+        """
+        self._on_save = callback
+
+    def set_trial_results(self, run_id: str, value: object) -> None:
+        """Note the outcome of repeated trials in a run's metadata; any JSON value.
+
+        Raises:
+            ConversationNotFoundError: No conversation with this id.
+            RunMetadataMissingError: It has no run metadata.
+        """
+        problems: Problems = []
+        trial_results = jsonable(value, problems, "metadata.trial_results")
+        with self._lock:
+            conversation = self._get(run_id)
+            wire = {**self._metadata(conversation), "trial_results": trial_results}
+            conversation.metadata = wire
+            self._changed(Change("metadata", run_id, metadata=wire, problems=problems), conversation)
+
+    # --- lists beside a conversation ----------------------------------------------------
+
+    def append_list(self, conversation_id: str, name: str, items: Iterable[bytes]) -> None:
+        """Append byte strings to a named list beside a conversation, creating both if needed.
+
+        Lists have no field in a report; they live as long as the store.
+
+        Raises:
+            InvalidStateError: The id or the name is empty.
+        """
+        _check_id(conversation_id)
+        _check_list_name(conversation_id, name)
+        copies = [bytes(item) for item in items]
+        with self._lock:
+            self._open(conversation_id).lists.setdefault(name, []).extend(copies)
+
+    def load_list(self, conversation_id: str, name: str) -> list[bytes]:
+        """The items of a named list; an unknown list is empty.
+
+        Raises:
+            ConversationNotFoundError: No conversation with this id.
+            InvalidStateError: The name is empty.
+        """
+        _check_list_name(conversation_id, name)
+        with self._lock:
+            return list(self._get(conversation_id).lists.get(name, ()))
+
+    def list_len(self, conversation_id: str, name: str) -> int:
+        """How many items a named list has; see `load_list` for errors."""
+        return len(self.load_list(conversation_id, name))
+
+    # --- reading -----------------------------------------------------------------------
+
+    def load(self, conversation_id: str) -> ConversationState:
+        """A copy of a conversation.
+
+        Raises:
+            ConversationNotFoundError: No conversation with this id.
+
+        Follows ``Load`` of PromptKit's statestore, v1.1.11.
+        """
+        with self._lock:
+            text = _state_json(self._get(conversation_id))
+        return ConversationState.from_json(text)
+
+    def get_arena_state(self, conversation_id: str) -> ArenaConversationState:
+        """A copy of a conversation together with its run metadata, which may be None.
+
+        Raises:
+            ConversationNotFoundError: No conversation with this id.
+        """
+        with self._lock:
+            conversation = self._get(conversation_id)
+            text = _state_json(conversation)
+            if conversation.metadata is not None:
+                text = b'%b,"run_metadata":%b}' % (text[:-1], dumps(conversation.metadata))
+        return ArenaConversationState.from_json(text)
+
+    def get_result(self, run_id: str) -> RunResult:
+        """The report of a run as it would be written now.
+
+        Raises:
+            ConversationNotFoundError: No conversation with this id.
+            RunMetadataMissingError: It has no run metadata.
+
+        Follows ``GetResult`` of PromptKit's statestore, v1.1.11.
+        """
+        with self._lock:
+            conversation = self._get(run_id)
+            composed = document.compose(
+                self._metadata(conversation), conversation.head.get("metadata") or {}, conversation.facts
+            )
+            text = document.compact(composed.before, conversation.messages, composed.after)
+        return RunResult.from_json(text)
+
+    def dump_to_json(self, conversation_id: str) -> str:
+        """Everything about a conversation as indented JSON, for people.
+
+        With run metadata: the report's document, with ``Params`` as the run metadata has
+        them, plus the conversation's ``metadata``. Without: ``conversation_id``,
+        ``messages``, ``metadata``, ``cost``, ``tool_stats``, ``validations``.
+
+        Raises:
+            ConversationNotFoundError: No conversation with this id.
+        """
+        with self._lock:
+            conversation = self._get(conversation_id)
+            messages = [loads(message) for message in conversation.messages]
+            state_metadata = conversation.head.get("metadata") or {}
+            if conversation.metadata is not None:
+                composed = document.compose(conversation.metadata, {}, conversation.facts)
+                out = {**composed.before, "Messages": messages, **composed.after, "metadata": state_metadata}
+            else:
+                out = {
+                    "conversation_id": conversation_id,
+                    "messages": messages,
+                    "metadata": state_metadata,
+                    "cost": telemetry.total_cost(conversation.facts),
+                    "tool_stats": telemetry.tool_stats(conversation.facts),
+                    "validations": telemetry.turn_validations(messages),
+                }
+        return _Document(out).to_json(indent=2)
+
+    def list_run_ids(self) -> list[str]:
+        """The ids of the conversations that have run metadata, in the order of their first save."""
+        with self._lock:
+            return [key for key, conversation in self._conversations.items() if conversation.metadata is not None]
+
+    def log_load(self, conversation_id: str, recent: int = 0) -> list[Message]:
+        """Copies of the last ``recent`` messages, all for 0; empty for an unknown id."""
+        with self._lock:
+            conversation = self._conversations.get(conversation_id)
+            texts = list(conversation.messages) if conversation else []
+        return [Message.from_json(text) for text in (texts[-recent:] if recent > 0 else texts)]
+
+    def log_len(self, conversation_id: str) -> int:
+        """How many messages a conversation has; 0 for an unknown id."""
+        with self._lock:
+            conversation = self._conversations.get(conversation_id)
+            return len(conversation.messages) if conversation else 0
+
+    # --- deprecated names ----------------------------------------------------------------
+
+    def save_run_metadata(self, conversation_id: str, metadata: RunMetadata | Mapping[str, Any]) -> None:
+        """Deprecated: `save_metadata`."""
+        warnings.warn("save_run_metadata is deprecated: use save_metadata", DeprecationWarning, stacklevel=2)
+        self.save_metadata(conversation_id, metadata)
+
+    def get_run_result(self, run_id: str) -> RunResult:
+        """Deprecated: `get_result`."""
+        warnings.warn("get_run_result is deprecated: use get_result", DeprecationWarning, stacklevel=2)
+        return self.get_result(run_id)
+
+    # --- inside --------------------------------------------------------------------------
+
+    def _state(self, state: ConversationState | Mapping[str, Any] | None) -> ConversationState:
+        if state is None:
+            raise InvalidStateError("", "the state cannot be None")
+        checked = _coerced(ConversationState, state)
+        _check_id(checked.id)
+        return checked
+
+    def _get(self, conversation_id: str) -> Conversation:
+        try:
+            return self._conversations[conversation_id]
+        except KeyError:
+            raise ConversationNotFoundError(conversation_id, len(self._conversations)) from None
+
+    def _metadata(self, conversation: Conversation) -> dict[str, Any]:
+        if conversation.metadata is None:
+            raise RunMetadataMissingError(conversation.id)
+        return conversation.metadata
+
+    def _open(self, conversation_id: str) -> Conversation:
+        return self._conversations.setdefault(conversation_id, Conversation(conversation_id))
+
+    def _save(self, state: ConversationState, added: Mapping[int, dict[str, Any]]) -> None:
+        problems: Problems = []
+        with self._lock:
+            conversation = self._conversations.get(state.id)
+            known = conversation.fingerprints if conversation else []
+            indexes: list[int] = []
+            written: list[tuple[Any, dict[str, Any]]] = []
+            for i, message in enumerate(state.messages):
+                print_ = _fingerprint(message)
+                if i < len(known) and known[i] == print_ and i not in added:
+                    continue
+                wire = _coerced(Message, message).to_wire(problems, f"messages[{i}]")
+                if i in added:
+                    wire["meta"] = {**(wire.get("meta") or {}), **added[i]}
+                    print_ = object()  # what is kept is not what was given: a plain save takes it away again
+                indexes.append(i)
+                written.append((print_, wire))
+            head_wire = _head(state, problems)
+            # Nothing is changed until everything could be converted.
+            conversation = self._open(state.id)
+            length = len(state.messages)
+            del conversation.messages[length:], conversation.facts[length:], conversation.fingerprints[length:]
+            texts = [
+                self._set(conversation, i, wire, print_) for i, (print_, wire) in zip(indexes, written, strict=True)
+            ]
+            head = None if head_wire == conversation.head else head_wire
+            conversation.head = head_wire
+            self._saved(conversation, Change("save", state.id, length, indexes, texts, head, problems=problems))
+        self._tell_user(state.id)
+
+    def _put(self, conversation: Conversation, messages: Sequence[tuple[int, Message]], length: int) -> None:
+        """Set messages at positions up to the length; the caller holds the lock."""
+        problems: Problems = []
+        wires = [(i, _fingerprint(message), message.to_wire(problems, f"messages[{i}]")) for i, message in messages]
+        texts = [self._set(conversation, i, wire, print_) for i, print_, wire in wires]
+        self._saved(
+            conversation,
+            Change("save", conversation.id, length, [i for i, _ in messages], texts, problems=problems),
+        )
+
+    def _replace(self, conversation: Conversation, index: int, wire: dict[str, Any], problems: Problems) -> None:
+        text = self._set(conversation, index, wire, object())
+        self._changed(
+            Change("save", conversation.id, len(conversation.messages), [index], [text], problems=problems),
+            conversation,
+        )
+
+    def _set(self, conversation: Conversation, index: int, wire: dict[str, Any], print_: Any) -> bytes:
+        text = dumps(wire)
+        fact = telemetry.facts_of(wire)
+        if index == len(conversation.messages):
+            conversation.messages.append(text)
+            conversation.facts.append(fact)
+            conversation.fingerprints.append(print_)
+        else:
+            conversation.messages[index] = text
+            conversation.facts[index] = fact
+            conversation.fingerprints[index] = print_
+        return text
+
+    def _saved(self, conversation: Conversation, change: Change) -> None:
+        self._saved_last.pop(conversation.id, None)
+        self._saved_last[conversation.id] = None
+        self._changed(change, conversation)
+
+    def _changed(self, change: Change, conversation: Conversation) -> None:
+        if self._on_change is not None:
+            self._on_change(change, conversation)
+
+    def _tell_user(self, conversation_id: str) -> None:
+        callback = self._on_save
+        if callback is not None:
+            callback(self.load(conversation_id))
+
+
+class _Document(WireModel):
+    """A document that is JSON already."""
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        super().__init__()
+        self.__dict__["content"] = content
+
+    def to_wire(self, problems: Problems, where: str) -> dict[str, Any]:
+        return self.__dict__["content"]  # type: ignore[no-any-return]  # put there by __init__
+
+
+def _coerced(model: type[M], value: M | Mapping[str, Any]) -> M:
+    return value if isinstance(value, model) else model.model_validate(value)
+
+
+def _check_id(conversation_id: object) -> None:
+    if not isinstance(conversation_id, str):
+        raise InvalidStateError(str(conversation_id), f"an id is a str, not {type(conversation_id).__name__}")
+    if not conversation_id:
+        raise InvalidStateError("", "an id cannot be empty")
+
+
+def _check_list_name(conversation_id: str, name: str) -> None:
+    if not name:
+        raise InvalidStateError(conversation_id, "a list's name cannot be empty")
+
+
+def _head(state: ConversationState, problems: Problems) -> dict[str, Any]:
+    wire = ConversationState.to_wire(state.model_copy(update={"messages": []}), problems, "")
+    return {key: value for key, value in wire.items() if key not in ("id", "messages")}
+
+
+def _state_json(conversation: Conversation) -> bytes:
+    head = conversation.head or {}
+    return b'{"id":%b,"messages":[%b]%b' % (
+        dumps(conversation.id),
+        b",".join(conversation.messages),
+        b"," + dumps(head)[1:] if head else b"}",
+    )
+
+
+def _last_assistant_with(conversation: Conversation, content: str) -> int | None:
+    for index in range(len(conversation.messages) - 1, -1, -1):
+        if conversation.facts[index].role == "assistant":
+            message = Message.from_json(conversation.messages[index])
+            if message.content == content:
+                return index
+    return None
+
+
+# --- noticing edits ---------------------------------------------------------------------
+
+_ATOMS = frozenset((str, type(None), datetime, bytes))
+
+
+def _fingerprint(message: object) -> Any:
+    """A value that equals the fingerprint of the same message at another time, and of no other.
+
+    It shares the texts of the message, which cannot change, and copies every container.
+    Values that cannot be compared for sure never equal anything, so they are saved again.
+    """
+    if type(message) is not Message:
+        return _frozen(message)
+    values = message.__dict__
+    cost = values["cost_info"]
+    fingerprint = [
+        values["role"],
+        values["content"],
+        values["timestamp"],
+        values["latency_ms"],
+        values["finish_reason"],
+        None if cost is None else _frozen_model(cost),
+    ]
+    for name in ("parts", "tool_calls", "tool_result", "reasoning", "meta", "validations"):
+        value = values[name]
+        fingerprint.append(_frozen(value) if value else None)
+    extra = message.__pydantic_extra__
+    if extra:
+        fingerprint.append(_frozen(extra))
+    return fingerprint
+
+
+def _frozen_model(model: WireModel) -> Any:
+    # Fields of a model keep their type, so an int needs no mark that tells it from a bool.
+    frozen = [
+        (_frozen(value) if value else None) if isinstance(value, (dict, list, WireModel)) else value
+        for value in model.__dict__.values()
+    ]
+    extra = model.__pydantic_extra__
+    if extra:
+        frozen.append(_frozen(extra))
+    return frozen
+
+
+def _frozen(value: Any, depth: int = 0) -> Any:
+    kind = type(value)
+    if kind in _ATOMS:
+        return value
+    if kind is int or kind is bool or kind is float:
+        return (kind, value)  # 1, True and 1.0 are equal in Python and not in JSON
+    if depth > 100:  # deeper than is ever written; stops at cycles, too
+        return object()
+    if kind is dict:
+        return [(key, _frozen(item, depth + 1)) for key, item in value.items()]
+    if kind is list or kind is tuple:
+        return [_frozen(item, depth + 1) for item in value]
+    if isinstance(value, WireModel):
+        if "args" in value.__dict__:  # a field of any type
+            return [_frozen(item, depth + 1) for item in value.__dict__.values()]
+        return _frozen_model(value)
+    return object()

@@ -1,0 +1,112 @@
+"""The lines that a session leaves on the terminal."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .results import Index
+    from .session import Session
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_LISTED = 5  # troubles and losses that are named one by one
+_STATUSES = ("passed", "failed", "error", "skipped")
+
+
+def printable(text: str, limit: int = 300) -> str:
+    """Text that cannot move the cursor or change a colour, on one line."""
+    flat = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+    return flat if len(flat) <= limit else f"{flat[: limit - 3]}..."
+
+
+def plural(count: int, noun: str) -> str:
+    """A count with its noun."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def usd(amount: float) -> str:
+    """Dollars with two digits, or as many as a small amount needs to be told from nothing."""
+    if not amount or abs(amount) >= 1:
+        return f"${amount:,.2f}"
+    return f"${amount:.4f}" if abs(amount) >= 0.0001 else f"${amount:.2g}"
+
+
+def describe_runs(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Runs by status, their tokens and their cost, such as ``2 runs (1 passed, 1 failed), 28 tokens, $0.0004``."""
+    counts: Counter[str] = Counter()
+    tokens, cost, superseded = 0, 0.0, 0
+    for row in rows:
+        tokens += row["input_tokens"] + row["output_tokens"] + row["cached_tokens"]
+        cost += row["cost_usd"]
+        if row["superseded"]:
+            superseded += 1
+        else:
+            counts[row["status"]] += 1
+    by_status = ", ".join(f"{counts[status]:,} {status}" for status in _STATUSES if counts[status])
+    text = plural(counts.total(), "run") + (f" ({by_status})" if by_status else "")
+    if superseded:
+        text += f", {superseded:,} superseded"
+    return f"{text}, {plural(tokens, 'token')}, {usd(cost)}"
+
+
+def summary_lines(session: Session) -> list[str]:
+    """What a session says in the end: one line, and one more for each thing that went wrong."""
+    outcome = session.outcome
+    assert outcome is not None
+    merged = outcome.merged
+    pieces: list[str] = []
+    if outcome.index is not None:
+        pieces.append(describe_runs(outcome.runs))
+        checks = sum(
+            row["status"] == "failed" and not row["superseded"] and row["labels"].get("pytest.outcome") == "passed"
+            for row in outcome.runs
+        )
+        if checks:
+            pieces.append(f"{checks:,} failed by its checks alone" if checks == 1 else f"{checks:,} by checks alone")
+    else:
+        pieces.append(f"no results: {printable(outcome.problem)}; {plural(len(merged.runs), 'run')} kept")
+    if merged.workers:
+        crashed = f" ({len(merged.crashed)} crashed)" if merged.crashed else ""
+        pieces.append(plural(len(merged.workers), "worker") + crashed)
+    elif merged.crashed:
+        pieces.append(f"{len(merged.crashed)} crashed")
+    if merged.interrupted:
+        pieces.append(f"{merged.interrupted:,} interrupted")
+    if merged.deleted:
+        pieces.append(f"{merged.deleted:,} deleted")
+    if merged.redacted:
+        pieces.append(f"{merged.redacted.total():,} redacted")
+    pieces.append(f"{len(merged.lost):,} lost")
+    shown = session.target.shown_index if outcome.index is not None else outcome.kept
+    lines = [f"arena: {', '.join(pieces)} -> {printable(shown, 1000)}"]
+    if outcome.recovered_sessions:
+        lines.append(
+            f"arena: {plural(merged.recovered, 'run')} recovered from "
+            f"{plural(outcome.recovered_sessions, 'session')} that had died"
+        )
+    lines += _listed(f"lost: {entry['what']}: {entry['why']}" for entry in merged.lost)
+    lines += _listed(
+        f"{kind}" + (f" ({count} times)" if count > 1 else "") for kind, count in sorted(merged.troubles.items())
+    )
+    if outcome.kept:
+        lines.append(f"arena: journals are kept; to make the report: arena-state recover {printable(outcome.kept, 1000)}")
+    return lines
+
+
+def _listed(texts: Iterable[str]) -> list[str]:
+    everything = list(texts)
+    lines = [f"arena: {printable(text)}" for text in everything[:_LISTED]]
+    if len(everything) > _LISTED:
+        lines.append(f"arena: and {len(everything) - _LISTED} more, in the index")
+    return lines
+
+
+def index_line(index: Index) -> str:
+    """An index in one line."""
+    rows = [row.to_dict() for row in index.runs]
+    if rows:
+        return describe_runs(rows)
+    return f"{plural(index.total_runs, 'run')} ({index.successful} passed, {index.errors} failed), {usd(index.total_cost)}"

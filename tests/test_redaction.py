@@ -1,0 +1,766 @@
+"""Secrets never reach a disk, and what is no secret is left as it was.
+
+No key here was ever valid: each says that it is fake, and is put together from pieces so
+that no scanner of repositories takes it for a leak.
+"""
+
+import base64
+import json
+import pickle
+import random
+import re
+import string
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic_core import to_json
+
+from pytest_arena_state.errors import ConfigurationError
+from pytest_arena_state.redaction import RedactionRules, Redactor
+
+FAKE = "F4kE" * 12  # 48 letters and digits, as many as the longest keys need
+HEX = "fa4e" * 8
+
+# rule, key
+SHAPES = [
+    ("anthropic-key", "sk-" + "ant-api03-" + FAKE + "-_" + FAKE),
+    ("openai-key", "sk-" + FAKE),
+    ("openai-key", "sk-" + "proj-" + FAKE + "_" + FAKE + "-T3"),
+    ("openai-key", "sk-" + "1234567890abcdef"),
+    ("openai-key", "sk-" + "or-v1-" + HEX * 2),
+    ("openai-key", "sk-" + "a" * 48),
+    *(("github-token", f"gh{kind}_" + FAKE[:36]) for kind in "pousr"),
+    ("github-token", "github" + "_pat_" + FAKE[:22] + "_" + FAKE),
+    ("gitlab-token", "glpat" + "-" + FAKE[:20]),
+    ("aws-access-key-id", "AKIA" + "FAKE" * 4),
+    ("aws-access-key-id", "ASIA" + "FAKE" * 4),
+    ("google-key", "AIza" + "Sy" + FAKE[:33]),
+    ("google-key", "GOCSPX" + "-" + FAKE[:28]),
+    ("google-key", "ya29" + "." + FAKE + "_-" + FAKE),
+    *(("slack-token", f"xox{kind}-" + "1234567890-" + FAKE) for kind in "abeoprs"),
+    ("slack-token", "xapp" + "-1-A012345-6789-" + HEX),
+    ("huggingface-token", "hf" + "_" + FAKE[:34]),
+    ("stripe-key", "sk" + "_live_" + FAKE[:24]),
+    ("stripe-key", "rk" + "_live_" + FAKE[:24]),
+    ("sendgrid-key", "SG" + "." + FAKE[:22] + "." + FAKE[:43]),
+    ("npm-token", "npm" + "_" + FAKE[:36]),
+    ("pypi-token", "pypi" + "-AgEIcHlwaS5vcmc" + FAKE * 2),
+    ("groq-key", "gsk" + "_" + FAKE + "F4kE"),
+    ("xai-key", "xai" + "-" + FAKE + FAKE[:32]),
+    ("replicate-token", "r8" + "_" + FAKE[:37]),
+    ("perplexity-key", "pplx" + "-" + FAKE),
+    ("databricks-token", "dapi" + HEX),
+    ("jwt", "eyJ" + "hbGciOiJmYWtlIn0" + ".eyJ" + "zdWIiOiJmYWtlIn0" + "." + FAKE),
+]
+PEM = "-----BEGIN RSA " + "PRIVATE KEY-----\n" + "\n".join(["F4kE" * 16] * 3) + "\n-----END RSA " + "PRIVATE KEY-----"
+
+# Everything that stands around a key in what suites record.
+AROUND = [
+    ("", ""),
+    ("use ", " please"),
+    ("first line\n", "\nlast line"),
+    ("export KEY=", ";"),
+    ("KEY='", "'"),
+    ('{"a": "', '"}'),
+    ("(", ")."),
+    ("?key=", "&x=1"),
+    ("%3D", "%26"),
+    (r"a line that is escaped once more\n", r"\nso"),
+    ("\\u0022", "\\u0022"),
+    ("\N{SNOWMAN}", "\N{SNOWMAN}"),
+    ("\n-", ""),
+]
+
+
+def redactor(*patterns: str, env: dict[str, str] | None = None, **more: Any) -> Redactor:
+    """One that knows nothing of the environment in which these tests run."""
+    return Redactor(RedactionRules(patterns=patterns), environ=env or {}, **more)
+
+
+def redacted(document: object, using: Redactor) -> Any:
+    return json.loads(using.redact(to_json(document)))
+
+
+# --- the shapes of keys ----------------------------------------------------
+
+
+@pytest.mark.parametrize(("rule", "key"), SHAPES)
+@pytest.mark.parametrize(("before", "after"), AROUND)
+def test_a_key_is_replaced_wherever_it_stands(rule: str, key: str, before: str, after: str) -> None:
+    using = redactor()
+
+    assert redacted({"content": before + key + after}, using) == {"content": f"{before}[redacted:{rule}]{after}"}
+    assert using.counts == {rule: 1}
+
+
+@pytest.mark.parametrize(("before", "after"), AROUND)
+def test_a_private_key_is_replaced_as_one_block(before: str, after: str) -> None:
+    document = {"content": before + PEM + after}
+
+    assert redacted(document, redactor()) == {"content": f"{before}[redacted:private-key]{after}"}
+
+
+def test_a_private_key_inside_json_inside_a_string_is_replaced() -> None:
+    """Arguments of tools are JSON in a JSON string, where a newline is two characters."""
+    arguments = json.dumps({"pem": PEM, "bits": 2048})
+
+    using = redactor()
+
+    assert json.loads(redacted({"arguments": arguments}, using)["arguments"]) == {
+        "pem": "[redacted:private-key]",
+        "bits": 2048,
+    }
+
+
+def test_a_private_key_that_is_cut_off_is_replaced_as_far_as_it_goes() -> None:
+    """Models and logs shorten long texts; half a key is still too much."""
+    cut_off = PEM[: len(PEM) // 2]
+
+    assert redacted([cut_off + " … and so on"], redactor()) == ["[redacted:private-key] … and so on"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Authorization: Bearer f4ke-token-1", "Authorization: Bearer [redacted:authorization]"),
+        ("curl -H 'authorization: bearer F4keF4ke'", "curl -H 'authorization: bearer [redacted:authorization]'"),
+        ("Authorization: Basic dTpwYXNz", "Authorization: Basic [redacted:authorization]"),
+        (r"{\"Authorization\": \"Bearer x1y2z3\"}", r"{\"Authorization\": \"[redacted:authorization]\"}"),
+        ("{'Authorization': 'Bearer F4keF4ke'}", "{'Authorization': 'Bearer [redacted:authorization]'}"),
+        ("said Bearer " + FAKE[:16], "said Bearer [redacted:authorization]"),
+        ("Basic ZmFrZTpmYWtlLXBhc3M=", "Basic [redacted:authorization]"),
+        ("x-api-key: f4kef4kef4ke", "x-api-key: [redacted:api-key]"),
+        ("OPENAI_API_KEY=f4ke-f4kef4ke\nDEBUG=1", "OPENAI_API_KEY=[redacted:api-key]\nDEBUG=1"),
+        ("aws_secret_access_key = " + FAKE[:40], "aws_secret_access_key = [redacted:secret]"),
+        ("?access_token=f4kef4kef4ke&page=2", "?access_token=[redacted:token]&page=2"),
+        ('call {"api_key": "short", "n": 1}', 'call {"api_key": "[redacted:api-key]", "n": 1}'),
+        ('{"password": "two words"}', '{"password": "[redacted:password]"}'),
+        (r'{"password": "with \" quote"}', '{"password": "[redacted:password]"}'),
+        ("postgres://bob:f4ke@db:5432/x", "postgres://bob:[redacted:url-password]@db:5432/x"),
+        ("redis://:f4ke@db", "redis://:[redacted:url-password]@db"),
+        ("amqp://bob:f4@ke:x@db/", "amqp://bob:[redacted:url-password]@db/"),
+        (
+            "https://hooks.slack.com/services/" + "T0F4KE/B0F4KE/" + FAKE[:24],
+            "https://hooks.slack.com/services/[redacted:slack-webhook]",
+        ),
+    ],
+)
+def test_a_secret_in_a_text_is_replaced_and_what_says_what_it_is_stays(text: str, expected: str) -> None:
+    using = redactor()
+
+    assert redacted([text], using) == [expected]
+    assert using.redact_text(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("Authorization", "authorization"),
+        ("proxy-authorization", "authorization"),
+        ("X-Api-Key", "api-key"),
+        ("apiKey", "api-key"),
+        ("OPENAI_API_KEY", "api-key"),
+        ("secret_access_key", "secret"),
+        ("clientSecret", "secret"),
+        ("password", "password"),
+        ("userPassword", "password"),
+        ("refresh_token", "token"),
+        ("accessToken", "token"),
+    ],
+)
+def test_the_value_of_a_field_that_is_named_like_a_secret_is_replaced(name: str, rule: str) -> None:
+    """A password is a secret however it looks."""
+    document = {"headers": {name: "Bearer abc", "Accept": "text/html"}, "list": {name: ["", "one two", "three"]}}
+
+    assert redacted(document, redactor()) == {
+        "headers": {name: f"[redacted:{rule}]", "Accept": "text/html"},
+        "list": {name: ["", f"[redacted:{rule}]", f"[redacted:{rule}]"]},
+    }
+
+
+def test_only_the_value_of_the_field_itself_is_replaced() -> None:
+    """The schema of a tool says what a password is and holds none."""
+    document = {
+        "password": {"type": "string", "description": "the password of the user"},
+        "required": ["password", "username"],
+        "api_key": None,
+        "access_token": 12345678,
+        "after": "untouched",
+        "rows": [{"password": 1}, "untouched"],
+    }
+
+    assert redacted(document, redactor()) == document
+
+
+# --- what is no secret -----------------------------------------------------
+
+INNOCENT = [
+    "sk-learn, scikit-learn and sk-learn-based-classification-pipelines",
+    "a task-oriented-dialogue-system, risk-assessment-questionnaires-v2 and desk-organisation",
+    "123e4567-e89b-12d3-a456-426614174000",
+    "da39a3ee5e6b4b0d3255bfef95601890afd80709 " + HEX + " sha256:" + HEX * 2,
+    "call_" + FAKE[:24] + " msg_01" + FAKE[:22] + " chatcmpl-" + FAKE[:29],
+    "2024-05-01T12:00:00.000000000Z",
+    "xoxo-gossip-girl-forever",
+    "npm_config_registry hf_hub_download r8_ gsk_ AIza AKIA eyJ SG. ya29.",
+    "AKIA" + "FAKE" * 5,  # four more than a key has
+    "password: must be at least 8 characters, and secret: is what you tell nobody",
+    "the api key: see the documentation; Authorization: required",
+    "Basic Understanding of Basic Authentication; a Bearer authentication-scheme-of-tokens",
+    "password = getpass2024() and token = tokens[128] and token: Token.Name.Builtin.SchemeFunction",
+    "https://example.com:8080/@user and mailto:bob@example.com and https://a.b/c?d=e:f@g",
+    "postgres://user:password@host and https://user:<password>@host and redis://:${REDIS_PASSWORD}@db",
+    "api_key=YOUR_API_KEY, api_key=os.environ, API_KEY=$OPENAI_API_KEY, 'password': '********'",
+    "a key begins with -----BEGIN PRIVATE " + "KEY----- and ends with -----END PRIVATE " + "KEY-----",
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + FAKE,
+    "[redacted:openai-key] [redacted:OPENAI_API_KEY] [redacted:hook-failed]",
+    'log probabilities: {"token":"Hello","logprob":-0.31,"bytes":[72]}, {"token":"tokenization"}',
+    "data:image/png;base64," + base64.b64encode(bytes(range(256))).decode(),
+]
+
+
+@pytest.mark.parametrize("text", INNOCENT)
+def test_what_only_resembles_a_secret_is_left_alone(text: str) -> None:
+    """A report that is full of false alarms is one that nobody can read."""
+    using = redactor()
+    document = to_json({"messages": [{"content": text, "token": "tokenization"}], "max_tokens": 4096})
+
+    assert using.redact(document) is document
+    assert using.redact_text(text) == text
+    assert not using.counts
+
+
+@pytest.mark.parametrize("special", ["+/", "-_"])
+def test_an_image_holds_no_secret(special: str) -> None:
+    """Pictures are megabytes of random letters, where every short prefix turns up."""
+    letters = string.ascii_letters + string.digits + special
+    document = to_json({"data": "".join(random.Random(20).choices(letters, k=3_000_000))})
+
+    using = redactor()
+
+    assert using.redact(document) is document
+
+
+# --- the document around ---------------------------------------------------
+
+
+def test_only_the_string_is_changed_and_every_other_byte_stays() -> None:
+    """A number that is parsed and written again may be another number."""
+    key = SHAPES[0][1]
+    document = '{"n":14545884459,"f":1e-07,"d":1.50,"big":%s,"s":"<>","t" :  [ "<>" ],"d":2,"\\u00e9":"\\/ü"}' % (
+        "9" * 40
+    )
+
+    cleaned = redactor().redact(document.replace("<>", f"a {key} \\u00e9").encode())
+
+    assert cleaned.decode() == document.replace("<>", "a [redacted:anthropic-key] é")
+
+
+def test_a_key_of_an_object_is_never_changed() -> None:
+    """Readers look fields up by name: a report without its keys is no report."""
+    secret = SHAPES[1][1]
+    document = to_json({secret: 1, "password": {secret: "x"}})
+
+    using = redactor(env={"FAKE_API_KEY": secret})
+
+    assert using.redact(document) is document
+
+
+def test_a_part_of_a_document_is_redacted_like_a_whole_one() -> None:
+    """The journal keeps what stands before and after the messages of a report."""
+    part = b'"A":1,"password":"f4ke","B":["' + SHAPES[1][1].encode() + b'",'
+
+    assert redactor().redact(part) == b'"A":1,"password":"[redacted:password]","B":["[redacted:openai-key]",'
+
+
+def test_nesting_costs_no_stack() -> None:
+    document = b'{"a":[' * 3_000 + to_json(SHAPES[1][1]) + b"]}" * 3_000
+
+    assert redactor().redact(document) == b'{"a":[' * 3_000 + b'"[redacted:openai-key]"' + b"]}" * 3_000
+
+
+def test_a_lone_surrogate_stays_and_the_document_stays_utf8() -> None:
+    """Python can hold half a character, a file cannot."""
+    document = rb'{"a":"\ud83d %s \udc80","b":"\ud83d"}' % SHAPES[1][1].encode()
+
+    cleaned = redactor().redact(document)
+
+    assert json.loads(cleaned.decode()) == {"a": "\ud83d [redacted:openai-key] \udc80", "b": "\ud83d"}
+
+
+def test_bytes_that_are_no_utf8_do_not_let_a_secret_through() -> None:
+    document = b'{"a":"\xff","b":"\xff ' + SHAPES[1][1].encode() + b'"}'
+
+    assert redactor().redact(document) == b'{"a":"\xff","b":"\\udcff [redacted:openai-key]"}'
+
+
+@pytest.mark.parametrize("before", [0, 65_500, 65_530, 65_536, 81_900, 81_920, 300_000])
+@pytest.mark.parametrize("filling", ["x ", "sk-", "\u00fc\n"])
+def test_a_long_text_is_searched_to_its_end(before: int, filling: str) -> None:
+    """Long texts are searched window by window; a key may lie across an edge."""
+    text = (filling * before)[:before]
+    secret = "F4kE-" + FAKE
+    using = redactor(env={"FAKE_SECRET": secret})
+
+    assert using.redact_text(f"{text} {PEM} {SHAPES[0][1]} {secret} password=f4kef4ke1 end") == (
+        f"{text} [redacted:private-key] [redacted:anthropic-key] [redacted:FAKE_SECRET] "
+        "password=[redacted:password] end"
+    )
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "sk-",
+        "eyJ",
+        "eyJabcdefghi.",
+        "token\\",
+        "\\",
+        'password:"',
+        '\\"password\\":\\"',
+        "http://a:b",
+        "F4kE",
+        " ",
+        "-----BEGIN PRIVATE KEY-----",
+    ],
+)
+def test_hostile_text_costs_no_more_than_its_length(unit: str) -> None:
+    """A model can be talked into writing anything; the timeout of this suite is the assertion."""
+    hostile = unit * (3_000_000 // len(unit))
+
+    cleaned = redactor(env={"FAKE_SECRET": '\\\\"/F4kE\n'}).redact(to_json([f"Basic {hostile} {SHAPES[1][1]}"]))
+
+    assert SHAPES[1][1].encode() not in cleaned
+
+
+# --- environment variables -------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("OPENAI_API_KEY", "openai_api_key", "OPENAI_APIKEY", "ANTHROPIC_API_KEY_2", "GITHUB_TOKEN", "TOKEN"),
+        *("CLIENT_SECRET", "SECRET_KEY_BASE", "DB_PASSWORD", "PGPASSWORD", "PASSWD", "DB_PASS", "MYSQL_PWD"),
+        *("AZURE_CREDENTIALS", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "SSH_PRIVATE_KEY", "ENCRYPTION_KEY"),
+        *("SENTRY_DSN", "AZURE_PAT", "VAULT_SECRET_ID", "npm_config_//registry/:_authToken", "GROQ_KEY"),
+        "AZURE_STORAGE_CONNECTION_STRING",
+    ],
+)
+def test_the_value_of_a_variable_that_says_secret_is_secret(name: str) -> None:
+    using = redactor(env={name: "fake value with 4 digits 2024" if name != "GROQ_KEY" else "f4kef4kef4kef4ke"})
+
+    cleaned = using.redact(to_json(["the fake value with 4 digits 2024 or f4kef4kef4kef4ke"]))
+
+    assert re.search(rb"\[redacted:[A-Z0-9_]+\]", cleaned)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TOKENIZERS_PARALLELISM", "false-value"),
+        ("MAX_TOKENS", "many-many-4096"),
+        ("EOS_TOKEN", "<|endoftext|>"),
+        ("PASSWORDLESS_LOGIN", "on-every-host"),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", "in-a-file-1"),
+        ("AWS_ACCESS_KEY_ID", "an-id-and-no-key"),
+        ("PASSWORD_STORE_DIR", "some-directory"),
+        ("DB_SECRET_NAME", "production-db"),
+        ("GIT_CREDENTIAL_HELPER", "osxkeychain-1"),
+        ("SSH_AUTH_SOCK", "some-socket-1234"),
+        ("PUBLIC_KEY", "f4kef4kef4kef4ke"),
+        ("S3_KEY", "reports-of-the-year"),
+        ("OLDPWD", "some-directory"),
+        ("COMPASS", "north-by-northwest"),
+        ("DB_PASSWORD", "seven77"),
+        ("DB_PASSWORD", "       seven77       "),
+        ("DB_PASSWORD", "Disabled"),
+        ("DB_PASSWORD", "assistant"),
+        ("DB_PASSWORD", "********"),
+        ("API_KEY", "your-api-key-here"),
+        ("API_KEY", "${OPENAI_API_KEY}"),
+        ("API_KEY", "<your key>"),
+        ("OPENAI_API_KEY", "openai_api_key"),
+        ("SESSION_TOKEN", "1234567890"),
+        ("SESSION_TOKEN", "-1_000_000.5e10"),
+        ("GOOGLE_APPLICATION_CREDENTIALS", "/home/nobody/fake-account.json"),
+    ],
+)
+def test_a_value_that_is_no_secret_stays_readable(name: str, value: str) -> None:
+    """The word `assistant` stands in every message: taken for a password, it ruins them all."""
+    document = to_json([f"about {value} and Disabled"])
+
+    assert redactor(env={name: value}).redact(document) is document
+
+
+def test_a_file_that_exists_is_no_secret(tmp_path: Path) -> None:
+    document = to_json([str(tmp_path)])
+
+    assert redactor(env={"DEPLOY_CREDENTIALS": str(tmp_path)}).redact(document) is document
+
+
+def test_a_longer_secret_is_replaced_before_one_that_it_begins_with() -> None:
+    """Otherwise the end of the longer one is left."""
+    env = {"A_TOKEN": "fake-secret", "B_TOKEN": "fake-secret-and-more"}
+
+    using = redactor(env=env)
+
+    assert using.redact_text("fake-secret, fake-secret-and-more") == "[redacted:A_TOKEN], [redacted:B_TOKEN]"
+    assert using.counts == {"A_TOKEN": 1, "B_TOKEN": 1}
+
+
+def test_a_thousand_secrets_are_all_found() -> None:
+    env = {f"USER_{number}_PASSWORD": f"fake-{number:04}-é" for number in range(1_000)}
+
+    cleaned = redacted(list(env.values()), redactor(env=env))
+
+    assert cleaned == [f"[redacted:{name}]" for name in env]
+
+
+def test_a_value_of_several_lines_is_found_in_every_spelling() -> None:
+    value = 'line one "quoted"\nline\ttwo \\ with é and 😀'
+    using = redactor(env={"FAKE_CREDENTIALS": value})
+
+    for spelled in [value, json.dumps(value), json.dumps(json.dumps(value)), quote(value), quote_plus(value)]:
+        assert redacted([spelled], using)[0].strip('\\"') == "[redacted:FAKE_CREDENTIALS]"
+
+
+def test_a_secret_inside_base64_is_found_at_each_alignment() -> None:
+    """A request body, a basic header and a Kubernetes secret are base64 of more than the secret."""
+    secret = "fake?secret>~~"
+    using = redactor(env={"FAKE_SECRET": secret})
+
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        for before in ("", "u", "us", "use"):
+            for after in ("", ".", "..", "..."):
+                encoded = encode(f"{before}{secret}{after}".encode()).decode()
+                cleaned = using.redact_text(f"<{encoded}>")
+                assert re.fullmatch(r"<\w{0,3}\[redacted:FAKE_SECRET\]\w{0,4}={0,2}>", cleaned), cleaned
+
+
+def test_a_secret_that_came_later_is_learned_and_never_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test sets a key with monkeypatch, and saves in its tear-down, where the key is gone again."""
+    using = Redactor()
+    monkeypatch.setenv("FAKE_LATE_TOKEN", "fake-late-secret")
+    assert using.redact_text("fake-late-secret") == "fake-late-secret"
+
+    using.refresh()
+    monkeypatch.delenv("FAKE_LATE_TOKEN")
+    using.refresh()
+
+    assert using.redact_text("fake-late-secret") == "[redacted:FAKE_LATE_TOKEN]"
+
+
+def test_refresh_reads_the_environment_that_it_is_given() -> None:
+    using = redactor()
+
+    using.refresh({"FAKE_TOKEN": "fake-secret"})
+
+    assert using.redact(b'["fake-secret"]') == b'["[redacted:FAKE_TOKEN]"]'
+
+
+def test_a_name_that_could_break_json_cannot_get_into_it() -> None:
+    using = redactor(env={'A"\n]_TOKEN': "fake-secret"})
+
+    assert using.redact(b'["fake-secret"]') == b'["[redacted:A____TOKEN]"]'
+
+
+# Not a placeholder, a number or a common word; everything else that a variable can hold.
+secrets = st.text(min_size=4).map(lambda text: f"k{text}4y0".strip()).filter(lambda secret: len(secret) >= 8)
+texts = st.text(max_size=20)
+
+
+def in_json(secret: str) -> str:
+    return json.dumps({"k": secret})
+
+
+def in_plain_json(secret: str) -> str:
+    return json.dumps({"k": secret}, ensure_ascii=False)
+
+
+def in_json_in_json(secret: str) -> str:
+    return in_json(in_plain_json(secret))
+
+
+def in_small_percents(secret: str) -> str:
+    return re.sub("%..", lambda percent: percent[0].lower(), quote(secret, safe=""))
+
+
+def in_base64(secret: str) -> str:
+    return base64.b64encode(secret.encode()).decode()
+
+
+def in_longer_base64(secret: str) -> str:
+    return base64.b64encode(b"u:" + secret.encode() + b"...").decode()
+
+
+def in_url_base64(secret: str) -> str:
+    return base64.urlsafe_b64encode(b"user:" + secret.encode()).decode()
+
+
+SPELLINGS: list[Callable[[str], str]] = [
+    *(str, in_json, in_plain_json, in_json_in_json, quote, quote_plus, in_small_percents),
+    *(in_base64, in_longer_base64, in_url_base64),
+]
+
+
+@settings(deadline=None)  # the first example compiles the patterns
+@given(secret=secrets, before=texts, after=texts)
+@pytest.mark.parametrize("spell", SPELLINGS)
+def test_no_spelling_of_a_secret_survives(spell: Callable[[str], str], secret: str, before: str, after: str) -> None:
+    spelled = spell(secret)
+    using = redactor(env={"FAKE_SECRET": secret})
+
+    cleaned = redacted([f"{before} {spelled} {after}"], using)[0]
+
+    assert using.counts["FAKE_SECRET"] >= 1
+    assert secret not in cleaned
+    assert spelled not in cleaned
+    # What is the same in base64 whatever stands around it, found by trying two surroundings.
+    for size in range(3):
+        low, high = (base64.b64encode(edge * size + secret.encode() + edge * 3).decode() for edge in (b"\x00", b"\xff"))
+        inner = "".join(one for one, other in zip(low, high, strict=True) if one == other)
+        assert inner not in cleaned
+        assert inner.translate({43: 45, 47: 95}) not in cleaned
+
+
+# --- properties ------------------------------------------------------------
+
+# Pieces out of which keys, and what looks like them, are put together by chance.
+pieces = st.lists(
+    st.sampled_from(
+        [
+            *(key for _, key in SHAPES),
+            *(PEM, PEM[:80], "sk-", "eyJ", "Bearer ", "Basic ", "Authorization", "api_key", "apiKey", "password"),
+            *(
+                "token",
+                "secret",
+                "client_secret",
+                "://",
+                ":",
+                "@",
+                "=",
+                " = ",
+                '"',
+                "'",
+                "\\",
+                "\n",
+                "\t",
+                " ",
+                "-",
+                "_",
+            ),
+            *(
+                "%3D",
+                "\\n",
+                "[",
+                "(",
+                ",",
+                "é",
+                "😀",
+                "\u2028",
+                "\x00",
+                "\x7f",
+                FAKE,
+                "f4kef4ke",
+                "word",
+                "1",
+                "k-s3cret",
+            ),
+            *("[redacted:", "]", "[redacted:openai-key]", "k-s3cret-2", base64.b64encode(b"ak-s3cret-2b").decode()),
+        ]
+    )
+    | st.text(max_size=3),
+    max_size=8,
+).map("".join)
+documents = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | pieces,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(pieces | st.sampled_from(["password", "token"]), inner),
+    max_leaves=12,
+)
+ENV = {"FAKE_SECRET": "k-s3cret", "FAKE_TOKEN": "k-s3cret-2"}
+
+
+def shape_of(value: object) -> object:
+    """A document without its string values."""
+    if isinstance(value, dict):
+        return {key: shape_of(inner) for key, inner in value.items()}
+    return [shape_of(inner) for inner in value] if isinstance(value, list) else "" if isinstance(value, str) else value
+
+
+@settings(deadline=None)
+@given(documents)
+def test_valid_json_stays_valid_and_differs_in_string_values_only(document: object) -> None:
+    assert shape_of(redacted(document, redactor(env=ENV))) == shape_of(json.loads(to_json(document)))
+
+
+@settings(deadline=None)
+@given(documents)
+def test_what_was_redacted_stays_as_it_is_and_is_not_counted_again(document: object) -> None:
+    using = redactor(r"wo\w+", r"\w$", "^.", env=ENV)
+    once = using.redact(to_json(document))
+    counted = using.counts.copy()
+
+    assert using.redact(once) is once
+    assert using.counts == counted
+
+
+@settings(deadline=None)
+@given(documents)
+def test_the_quick_look_misses_nothing_that_the_careful_walk_finds(document: object) -> None:
+    """A hook turns the quick look off; one that changes nothing must change nothing."""
+    serialised = to_json(document)
+
+    assert redactor(env=ENV).redact(serialised) == redactor(env=ENV, hook=lambda _: None).redact(serialised)
+
+
+@settings(deadline=None)
+@given(documents)
+def test_a_document_is_returned_itself_exactly_if_nothing_was_counted(document: object) -> None:
+    using = redactor(env=ENV)
+    serialised = to_json(document)
+
+    assert (using.redact(serialised) is serialised) == (not using.counts)
+
+
+@settings(deadline=None)
+@given(pieces)
+def test_a_text_and_a_document_that_holds_it_are_redacted_alike(text: str) -> None:
+    """What a file is named after is what stands in it."""
+    using = redactor(env=ENV)
+
+    assert redacted([text], using) == [using.redact_text(text)]
+
+
+@settings(deadline=None)
+@given(pieces)
+def test_nothing_that_stands_before_a_key_protects_it(text: str) -> None:
+    key = SHAPES[0][1]
+
+    assert not redactor().redact_text(f"{text} {key}").endswith(key)
+
+
+# --- the user's patterns and hook ------------------------------------------
+
+
+def test_a_pattern_of_the_user_is_named_by_its_group_or_its_place() -> None:
+    using = redactor(r"ACME-\d+", r"customer (?P<customer_id>\d+)")
+
+    assert redacted(["ACME-12 is customer 77"], using) == ["[redacted:arena_redact[0]] is [redacted:customer_id]"]
+    assert using.counts == {"arena_redact[0]": 1, "customer_id": 1}
+
+
+def test_a_pattern_sees_the_text_and_not_its_json() -> None:
+    using = redactor(r'^say "\w+"\n$')
+
+    assert redacted(['say "hello"\n', 'so say "hello"\n'], using) == ["[redacted:arena_redact[0]]", 'so say "hello"\n']
+
+
+@pytest.mark.parametrize("pattern", ["", "x*", r"\b", "$", "(?:)"])
+def test_a_pattern_that_matches_nothing_at_all_changes_nothing(pattern: str) -> None:
+    document = to_json(["abc", ""])
+
+    assert redactor(pattern).redact(document) is document
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [("(", "missing ), unterminated subpattern at position 0"), ("a{3,1}", "min repeat greater than max repeat")],
+)
+def test_a_pattern_that_is_none_is_named_with_the_reason(pattern: str, reason: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        redactor("fine", pattern)
+
+    assert str(raised.value).startswith(f"arena_redact: {pattern!r} is not a regular expression: {reason}")
+
+
+def test_a_warning_about_a_pattern_is_no_error() -> None:
+    """Suites turn warnings into errors; this one does, too."""
+    assert redactor("[[a]x").redact_text("ax") == "[redacted:arena_redact[0]]"
+
+
+def test_the_hook_sees_every_string_value_as_the_rules_left_it() -> None:
+    seen = list[str]()
+
+    def hook(text: str) -> None:
+        seen.append(text)
+
+    redactor(hook=hook).redact(to_json({"a": ["one\n", {"b": f"key {SHAPES[1][1]}"}], "c": 1, "d": ""}))
+
+    assert seen == ["one\n", "key [redacted:openai-key]", ""]
+
+
+def test_what_the_hook_returns_is_written() -> None:
+    using = redactor(hook=lambda text: text.replace("Bob", 'B."') if "Bob" in text else None)
+    document = to_json(["Ann"])
+
+    assert redacted({"Bob": ["Bob\n", "Ann"]}, using) == {"Bob": ['B."\n', "Ann"]}
+    assert using.redact(document) is document
+    assert using.counts == {"hook": 1}
+
+
+def test_a_text_is_withheld_when_the_hook_fails() -> None:
+    """The hook is there because the text may be secret; a crash does not make it less so."""
+
+    def hook(text: str) -> str:
+        raise ValueError(text)
+
+    using = redactor(hook=hook)
+    once = using.redact(b'{"a":"f4ke"}')
+
+    assert once == b'{"a":"[redacted:hook-failed]"}'
+    assert using.redact(once) is once
+    assert using.counts == {"hook-failed": 1}
+    assert using.troubles == {"redaction hook failed: ValueError": 1}
+
+
+def test_a_text_is_withheld_when_the_hook_returns_no_text() -> None:
+    using = redactor(hook=lambda _: 0)
+
+    assert using.redact_text("f4ke") == "[redacted:hook-failed]"
+    assert using.troubles == {"redaction hook returned int": 1}
+
+
+# --- rules -----------------------------------------------------------------
+
+
+def test_each_kind_of_rule_can_be_switched_off() -> None:
+    key, env = SHAPES[1][1], {"FAKE_SECRET": "fake-secret"}
+    text = f"{key} fake-secret"
+
+    assert Redactor(RedactionRules(env=False), environ=env).redact_text(text) == "[redacted:openai-key] fake-secret"
+    assert Redactor(RedactionRules(keys=False), environ=env).redact_text(text) == f"{key} [redacted:FAKE_SECRET]"
+    assert redacted({"password": text}, Redactor(RedactionRules(env=False, keys=False), environ=env)) == {
+        "password": text
+    }
+
+
+def test_rules_can_be_sent_to_a_worker() -> None:
+    """Between machines go plain values only, between processes pickles."""
+    rules = RedactionRules(env=False, patterns=("a", "b"))
+
+    assert RedactionRules(**asdict(rules)) == rules
+    assert pickle.loads(pickle.dumps(rules)) == rules
+
+
+def test_a_variable_names_what_a_shape_would_only_guess() -> None:
+    key = SHAPES[1][1]
+
+    assert redactor(env={"MY_API_KEY": key}).redact_text(f"Bearer {key}") == "Bearer [redacted:MY_API_KEY]"
+
+
+def test_a_key_in_the_brackets_of_a_replacement_is_still_a_key() -> None:
+    key = SHAPES[1][1]
+
+    assert key not in redactor().redact_text(f"[redacted:{key}]")
+
+
+def test_a_replacement_says_nothing_of_the_length() -> None:
+    short, long = (redactor(env={"FAKE_TOKEN": "k4" * size}).redact_text("k4" * size) for size in (4, 400))
+
+    assert short == long
