@@ -50,7 +50,7 @@ if TYPE_CHECKING:
         Violation,
     )
     from .recorder import ArenaRun
-    from .results import Completeness, Index, IndexRow, LostEntry, load_results, load_run, read_index
+    from .results import Completeness, Index, IndexRow, LostEntry, iterate_results, load_results, load_run, read_index
     from .store import ArenaStateStore
     from .trace import ExecutionTrace, LLMCall
 
@@ -96,7 +96,8 @@ _HOMES = {
         "Violation",
     ),
     "recorder": ("ArenaRun",),
-    "results": ("Completeness", "Index", "IndexRow", "LostEntry", "load_results", "load_run", "read_index"),
+    "results": ("Completeness", "Index", "IndexRow", "LostEntry", "iterate_results",
+    "iterate_results", "load_results", "load_run", "read_index"),
     "store": ("ArenaStateStore",),
     "trace": ("ExecutionTrace", "LLMCall"),
 }
@@ -143,6 +144,7 @@ __all__ = [
     "ToolStats",
     "TurnValidation",
     "Violation",
+    "iterate_results",
     "load_results",
     "load_run",
     "read_index",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import _xdist
+from . import _xdist, termination
 from .recorder import ArenaRun
 from .store import ArenaStateStore
 from .summary import summary_lines
@@ -88,6 +88,12 @@ class TestHooks:
     __test__ = False  # not a test class, whatever its name says to a collector
 
     tests: TestRecorder | None
+    interruption = ""
+    """What cut the session short, when something did."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        self.interruption = self.interruption or _name_of_interruption(excinfo.value)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -160,11 +166,11 @@ class WorkerHooks(TestHooks):
         try:
             return (yield)
         finally:
-            self._session.finish(_interruption(session))
+            self._session.finish(self.interruption or _interruption(session))
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
-        self._session.finish("the worker was stopped")
+        self._session.finish(self.interruption or "the worker was stopped")
 
 
 class SessionHooks(TestHooks):
@@ -176,11 +182,13 @@ class SessionHooks(TestHooks):
         self.tests = None
         self._failure = ""
         self._printed = False
+        self._restore_termination: Callable[[], None] = lambda: None
 
     def _start(self) -> Session | None:
         if self._session is None and not self._failure:
             try:
                 self._session = _make_session(self._config)
+                self._restore_termination = termination.install()
                 self.tests = None if self._session.controls_workers else self._session.tests
             except Exception as error:  # noqa: BLE001 - the tests run without us, and the summary says so
                 self._failure = f"{type(error).__name__}: {error}"
@@ -198,24 +206,25 @@ class SessionHooks(TestHooks):
             self._start()
         return (yield)
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        if self._session is not None:
-            self._session.interrupted_by = _name_of_interruption(excinfo.value)
-
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
         try:
             return (yield)
+        except KeyboardInterrupt:
+            if self._session is not None:
+                self._session.impatient = True  # a second Ctrl-C, while the workers were ending
+            raise
         finally:
-            self._finish(_interruption(session))
+            self._finish(self.interruption or _interruption(session))
 
     def _finish(self, interruption: str) -> None:
         if self._session is not None and self._session.outcome is None:
-            self._session.interrupted_by = self._session.interrupted_by or interruption
-            outcome = self._session.finish()
+            self._session.interrupted_by = interruption
+            with termination.ignored():
+                outcome = self._session.finish()
             if outcome.index is not None:
                 self._tell_hooks()
+        self._restore_termination()
 
     def _tell_hooks(self) -> None:
         assert self._session is not None

@@ -1,3 +1,113 @@
-"""The ``arena-state`` command."""
-def main() -> int:
+"""The ``arena-state`` command: read results, and finish the work of sessions that died.
+
+Exit status: 0 when all went well, 1 when something is wrong with the results, 2 when the
+command could not be understood.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .summary import describe_runs, plural, printable
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character must not end the command.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.verb(options))
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has seen enough
+        return 0
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"arena-state: {printable(_reason(error), 1000)}\n")
+        return 1
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="arena-state", description="Read the results of pytest --arena-results.")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    show = verbs.add_parser("show", help="a summary of results")
+    show.add_argument("path", help="a results directory, a .jsonl or a .json")
+    show.set_defaults(verb=_show)
+    recover = verbs.add_parser("recover", help="make the report of sessions that died")
+    recover.add_argument("path", help="the results path of the session, or the folder of its journals")
+    recover.add_argument("-o", "--output", metavar="OUT", help="where the results go, when not where they were wanted")
+    recover.set_defaults(verb=_recover)
+    validate = verbs.add_parser("validate", help="check every file against the format")
+    validate.add_argument("path", help="a results directory, a .jsonl, a .json, or a session's journals")
+    validate.set_defaults(verb=_validate)
+    return parser
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def _show(options: argparse.Namespace) -> int:
+    from . import document
+    from .results import Target, iterate_results, read_index
+
+    target = Target(Path(options.path).absolute(), options.path)
+    rows = []
+    if target.index_path.exists() and (index := read_index(target.index_path)).runs:
+        rows = [row.to_dict() for row in index.runs]
+    else:
+        rows = [document.row_of(run.to_dict()) for run in iterate_results(options.path)]
+    _say(describe_runs(rows))
+    for row in sorted(rows, key=lambda row: ("error failed skipped passed".find(row["status"]), row["run_id"])):
+        mark = " (superseded)" if row["superseded"] else ""
+        where = printable(" / ".join(filter(None, (row["scenario_id"], row["provider_id"]))), 120)
+        _say(f"{row['status']:<8}{printable(row['run_id'], 120)}  {where}{mark}")
     return 0
+
+
+def _recover(options: argparse.Namespace) -> int:
+    from .recovery import recover
+
+    recovery = recover(options.path, output=options.output)
+    for _ in range(1 if recovery.alive else 0):
+        _say(f"{plural(recovery.alive, 'session')} left alone: a process of theirs is alive")
+    if recovery.index is None:
+        _say("nothing to recover")
+        return 0
+    merged = recovery.merged
+    _say(
+        f"recovered {plural(recovery.sessions, 'session')}: {describe_runs(recovery.runs)}, "
+        f"{len(merged.lost):,} lost -> {printable(recovery.target.shown_index, 1000)}"
+    )
+    for entry in merged.lost:
+        _say(f"lost: {printable(entry['what'])}: {printable(entry['why'])}")
+    for kind, count in sorted(merged.troubles.items()):
+        _say(f"{printable(kind)}" + (f" ({count} times)" if count > 1 else ""))
+    return 0
+
+
+def _validate(options: argparse.Namespace) -> int:
+    from .validation import validate
+
+    checked = wrong = 0
+    for finding in validate(options.path):
+        checked += 1
+        if finding.problem:
+            wrong += 1
+            _say(f"{printable(finding.file, 1000)}: {printable(finding.problem, 1000)}")
+    _say(f"{plural(checked, 'file')} checked, {wrong:,} wrong")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

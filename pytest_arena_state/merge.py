@@ -176,6 +176,7 @@ class Merged:
     workers: list[str] = field(default_factory=list)
     crashed: list[str] = field(default_factory=list)
     interrupted: int = 0
+    """Runs whose test was cut short; counted when their reports are read."""
     deleted: int = 0
     lost: list[dict[str, str]] = field(default_factory=list)
     redacted: Counter[str] = field(default_factory=Counter)
@@ -230,11 +231,6 @@ def merge_session(directory: Path, *, token: str = "", interrupted_by: str = "")
     # Without xdist there is one process and no worker.
     processes = {journal.worker for journal in contents if not journal.forked and journal.worker}
     merged.workers = sorted(processes - {CONTROLLER, "main"})
-    merged.interrupted = sum(
-        1
-        for run in merged.runs
-        if run.composed is not None and run.composed.before.get("Labels", {}).get("pytest.outcome") == "interrupted"
-    )
     mark_superseded(merged.runs)
     return merged
 

@@ -297,6 +297,7 @@ def publish(
             stem = f"{stem}~{run.token or token}"
         taken.add(stem.lower())
         file = writer.add(stem, before, messages, after)
+        merged.interrupted += row["labels"].get("pytest.outcome") == "interrupted"
         packs.add(before["PromptPack"])
         end = parse_time(after["EndTime"])
         if end is not None:

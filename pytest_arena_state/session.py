@@ -226,7 +226,7 @@ class WorkerSession:
 
 def _reads_token(directory: Path, token: str) -> bool:
     try:
-        return (directory / _TOKEN_FILE).read_text(encoding="utf-8") == token
+        return (directory / _TOKEN_FILE).read_text(encoding="utf-8").partition("\n")[0] == token
     except (OSError, ValueError):
         return False
 
@@ -264,7 +264,7 @@ class Session:
         self.problem = target.check()
         self._replaced = results.stems_of(target) if not self.problem else frozenset[str]()
         self.directory = self._make_directory()
-        (self.directory / _TOKEN_FILE).write_text(self.token, encoding="utf-8")
+        (self.directory / _TOKEN_FILE).write_text(f"{self.token}\n{self.target.path}", encoding="utf-8")
         self._far: dict[str, JournalFile] = {}
         self.interrupted_by = ""
         self.impatient = False
@@ -398,6 +398,15 @@ def absorb(merged: Merged, other: Merged) -> None:
     merged.troubles += other.troubles
 
 
+def target_of(directory: Path) -> Path | None:
+    """Where a session wanted its results, as its folder says."""
+    try:
+        path = (directory / _TOKEN_FILE).read_text(encoding="utf-8").partition("\n")[2]
+    except (OSError, ValueError):
+        return None
+    return Path(path) if path else None
+
+
 def dead_sessions(target: Target, own: Path | None) -> Iterator[Path]:
     """The unpublished sessions of a target none of whose processes lives."""
     with suppress(OSError):
@@ -437,4 +446,5 @@ __all__ = [
     "absorb",
     "dead_sessions",
     "is_dead",
+    "target_of",
 ]

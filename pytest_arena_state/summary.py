@@ -28,10 +28,13 @@ def plural(count: int, noun: str) -> str:
 
 
 def usd(amount: float) -> str:
-    """Dollars with two digits, or as many as a small amount needs to be told from nothing."""
+    """Dollars with two digits, or with as many as a small amount needs to be told from nothing."""
     if not amount or abs(amount) >= 1:
         return f"${amount:,.2f}"
-    return f"${amount:.4f}" if abs(amount) >= 0.0001 else f"${amount:.2g}"
+    if abs(amount) < 0.0001:
+        return f"${amount:.2g}"
+    whole, _, digits = f"{amount:.4f}".partition(".")
+    return f"${whole}.{digits.rstrip('0').ljust(2, '0')}"
 
 
 def describe_runs(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -1,0 +1,112 @@
+"""Finish the work of sessions that died: make the report that they could not publish.
+
+Recovered runs are added to what is there; nothing is replaced. Journals go when the results
+that were made from them are published, and a session that lives is left alone.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import results
+from .errors import ResultsError
+from .merge import Merged, journal_paths, merge_session
+from .recording import token_of
+from .results import Index, Target
+from .session import absorb, is_dead, target_of
+
+
+@dataclass
+class Recovery:
+    """What was recovered, and what was not."""
+
+    target: Target
+    sessions: int = 0
+    alive: int = 0
+    """Sessions that were left alone, because a process of theirs lives."""
+    merged: Merged = field(default_factory=Merged)
+    index: Index | None = None
+    runs: tuple[dict[str, Any], ...] = ()
+
+
+def recover(path: str | Path, *, output: str | Path | None = None) -> Recovery:
+    """Publish the runs of every dead session of a results path.
+
+    Args:
+        path: A results path whose session died, the folder of its journals, or the folder of
+            one session in there.
+        output: Where the results go; where the sessions wanted them when None.
+
+    Raises:
+        ResultsError: There are no journals, or it cannot be told where the results belong.
+        OSError: Something cannot be read or written; the journals are still there.
+    """
+    given = Path(path).absolute()
+    directories, target = _find(given, str(path))
+    if output is not None:
+        target = Target(Path(output).absolute(), str(output))
+    problem = target.check()
+    if problem:
+        raise ResultsError(str(path), problem)
+    recovery = Recovery(target)
+    with results.publish_lock(target):
+        dead = [directory for directory in directories if directory.is_dir() and is_dead(directory)]
+        recovery.alive = sum(directory.is_dir() for directory in directories) - len(dead)
+        recovery.sessions = len(dead)
+        for directory in dead:
+            absorb(recovery.merged, merge_session(directory, token=token_of(directory.name)))
+        if dead:
+            staging = dead[0] / "staging"
+            published = results.publish(
+                target,
+                recovery.merged,
+                replaced=frozenset(),
+                token=token_of(dead[0].name),
+                staging=_fitting(staging, target),
+                sessions=len(dead),
+            )
+            recovery.index = published.index
+            rows = dict(zip(published.index.run_ids, published.index.runs, strict=True))
+            recovery.runs = tuple(rows[stem].to_dict() for stem in published.stems)
+            for directory in dead:
+                shutil.rmtree(directory, ignore_errors=True)
+            shutil.rmtree(_fitting(staging, target), ignore_errors=True)
+    return recovery
+
+
+def _fitting(staging: Path, target: Target) -> Path:
+    """A staging folder beside the results: files can only be moved within a file system."""
+    if target.journals in staging.parents:
+        return staging
+    return target.journals / "staging"
+
+
+def _find(given: Path, shown: str) -> tuple[list[Path], Target]:
+    if journal_paths(given):
+        wanted = target_of(given)
+        if wanted is None:
+            if not given.parent.name.endswith(".journals"):
+                raise ResultsError(shown, "cannot tell where its results belong: name a path with -o")
+            wanted = given.parent.with_name(given.parent.name.removesuffix(".journals"))
+        return [given], Target(wanted, _shown(wanted))
+    if given.name.endswith(".journals") and given.is_dir():
+        wanted = given.with_name(given.name.removesuffix(".journals"))
+        return _sessions(given), Target(wanted, _shown(wanted))
+    target = Target(given, shown)
+    if target.journals.is_dir():
+        return _sessions(target.journals), target
+    raise ResultsError(shown, f"nothing to recover: there is no {target.journals.name!r} beside it")
+
+
+def _sessions(root: Path) -> list[Path]:
+    return sorted(directory for directory in root.iterdir() if directory.is_dir() and journal_paths(directory))
+
+
+def _shown(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,58 @@
+"""SIGTERM ends a session as Ctrl-C does: tests stop, the report is written, exit status 143.
+
+Only where nobody else handles the signal, and only in the main thread, the only one in which
+Python lets a program handle signals.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from types import FrameType
+
+import pytest
+
+EXIT_STATUS = 128 + 15  # what a shell reports of a process that SIGTERM ended
+
+
+def install() -> Callable[[], None]:
+    """Handle SIGTERM from now on; returns what undoes it."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        return lambda: None
+    signal.signal(signal.SIGTERM, _terminate)
+
+    def restore() -> None:
+        if signal.getsignal(signal.SIGTERM) is _terminate:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    return restore
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    # The next one ends the process at once: somebody is in a hurry.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    pytest.exit("SIGTERM", returncode=EXIT_STATUS)
+
+
+@contextmanager
+def ignored() -> Generator[None, None, None]:
+    """Let no SIGTERM and no Ctrl-C into a publication, which takes moments and must be whole."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    held: list[int] = []
+    for number in numbers:
+        if handlers[number] is not None:  # None: set by another program than Python, and not ours to touch
+            signal.signal(number, lambda received, frame: held.append(received))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            if handler is not None:
+                signal.signal(number, handler)
+    if held:
+        raise KeyboardInterrupt
