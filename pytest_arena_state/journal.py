@@ -32,6 +32,7 @@ SUFFIX = ".journal.jsonl"
 _PREFIX = b'{"crc":"'
 _INFIX = b'","r":'
 _START = len(_PREFIX) + 8 + len(_INFIX)  # where a record begins in its line
+_CHUNK = 1024 * 1024  # bytes that are copied at a time
 _KEPT_BACK_LIMIT = 64 * 1024 * 1024  # bytes of records that wait for a full disk to have room again
 
 
@@ -87,10 +88,8 @@ class JournalFile:
         # Unbuffered and appending: a record is in the kernel once write_line returns, so it
         # survives the death of this process. Only power loss can lose it, and that is not
         # worth an fsync per save.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-        self._descriptor = os.open(path, flags, 0o666)
+        self._descriptor = _open_journal(path)
         self._torn = False
-        try_lock(self._descriptor)
 
     def write_line(self, line: bytes) -> None:
         """Write the line whole, going on after a short write.
@@ -98,6 +97,8 @@ class JournalFile:
         Raises:
             OSError: Part of it could not be written; the next line starts on a new one.
         """
+        if not os.fstat(self._descriptor).st_nlink:
+            self._restore()
         if self._torn:
             line = b"\n" + line
         written = os.write(self._descriptor, line)
@@ -110,10 +111,32 @@ class JournalFile:
             written += more
         self._torn = False
 
+    def _restore(self) -> None:
+        """Somebody removed the journal; its content is still there while it is open."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = _open_journal(self.path)
+        try:
+            offset = 0
+            while chunk := os.pread(self._descriptor, _CHUNK, offset):
+                offset += os.write(fresh, chunk)
+        except OSError:
+            os.close(fresh)
+            raise
+        os.close(self._descriptor)
+        self._descriptor = fresh
+
     def close(self) -> None:
         """Release the lock and the file."""
         with suppress(OSError):
             os.close(self._descriptor)
+
+
+def _open_journal(path: Path) -> int:
+    # Readable, too: what is in it can be copied out when somebody removes it.
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags, 0o666)
+    try_lock(descriptor)
+    return descriptor
 
 
 class ChannelSink:

@@ -266,6 +266,7 @@ class Session:
         self.directory = self._make_directory()
         (self.directory / _TOKEN_FILE).write_text(f"{self.token}\n{self.target.path}", encoding="utf-8")
         self._far: dict[str, JournalFile] = {}
+        self._told: set[str] = set()
         self.interrupted_by = ""
         self.impatient = False
         redactor = Redactor(settings.redaction)
@@ -308,6 +309,7 @@ class Session:
 
     def receiver(self, worker: str) -> Callable[[object], None]:
         """What takes the journal lines of a worker that cannot write them in place."""
+        self._told.add(worker)
 
         def receive(line: object) -> None:
             try:
@@ -352,6 +354,8 @@ class Session:
 
     def _publish(self, alive: list[str]) -> Outcome:
         merged = merge_session(self.directory, token=token_of(self.id), interrupted_by=self.interrupted_by)
+        for worker in sorted(self._told - set(merged.workers)):
+            merged.troubles[f"worker {worker} left no journal"] += 1
         for name in alive:
             merged.lost.append({"what": f"later saves of {name}", "why": "it was still running at publication"})
         if self.problem:

@@ -1,0 +1,192 @@
+"""Runs a suite that is hit by a fault, and counts what was saved against what is in the report.
+
+A save counts as soon as it has returned: the suite then appends a line to a witness file of
+its own, unbuffered. Afterwards every line of the witness must be in the results.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytest_arena_state import RunResult, iterate_results, read_index
+
+CONFTEST = """
+import json, os, pytest
+
+@pytest.fixture
+def talk(arena_store, request):
+    witness = os.open(os.environ["WITNESS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+
+    def say(conversation_id, turns=1, size=20):
+        messages = []
+        for turn in range(turns):
+            messages.append({"role": "user", "content": f"{turn} " + "x" * size})
+            arena_store.save({"id": conversation_id, "messages": messages})
+            line = {"id": conversation_id, "nodeid": request.node.nodeid, "messages": len(messages)}
+            os.write(witness, json.dumps(line).encode() + b"\\n")
+
+    yield say
+    os.close(witness)
+"""
+
+# A worker that cannot read the session's token believes that it is on another machine.
+FAR = """
+import os
+if os.environ.get("PYTEST_XDIST_WORKER"):
+    import pytest_arena_state.session as session
+    session._reads_token = lambda directory, token: False
+"""
+
+MODES: Mapping[str, Sequence[str]] = {
+    "serial": ("-p", "no:xdist"),
+    "two workers": ("-n2",),
+    "two far workers": ("-n2",),
+}
+
+
+@dataclass
+class Suite:
+    """A suite in a folder of its own, run by a pytest of its own."""
+
+    folder: Path
+    mode: str
+    plugins: Sequence[str] = ()
+    arguments: Sequence[str] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+    results: str = "results"
+
+    def write(self, source: str, conftest: str = "") -> None:
+        """Write the suite."""
+        self.folder.mkdir(exist_ok=True)
+        far = FAR if self.mode == "two far workers" else ""
+        (self.folder / "conftest.py").write_text(CONFTEST + far + conftest, encoding="utf-8")
+        (self.folder / "test_suite.py").write_text(source, encoding="utf-8")
+
+    def start(self, *more: str) -> subprocess.Popen[str]:
+        """Start the suite in a process group of its own, as a terminal would."""
+        loaded = ["-p", "arena_state", *(() if self.mode == "serial" else ("-p", "xdist"))]
+        for plugin in self.plugins:
+            loaded += ["-p", plugin]
+        return subprocess.Popen(
+            [
+                sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *loaded, *MODES.get(self.mode, ()),
+                f"--arena-results={self.results}", *self.arguments, *more,
+            ],
+            cwd=self.folder,
+            env={
+                **{k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "COV_"))},
+                "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "WITNESS": str(self.folder / "witness.jsonl"),
+                **self.environment,
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )  # fmt: skip
+
+    def run(self, *more: str, hit: Callable[[subprocess.Popen[str]], None] | None = None) -> Ended:
+        """Run the suite to its end, whatever that is."""
+        process = self.start(*more)
+        if hit is not None:
+            hit(process)
+        output, _ = process.communicate(timeout=120)
+        return Ended(process.returncode, output)
+
+    def wait_for_saves(self, count: int) -> Callable[[subprocess.Popen[str]], None]:
+        """Something to do to a process: wait until that many saves have returned."""
+
+        def wait(process: subprocess.Popen[str]) -> None:
+            deadline = time.monotonic() + 60
+            while len(self.witnessed_lines()) < count and process.poll() is None:
+                if time.monotonic() > deadline:
+                    raise AssertionError(f"only {len(self.witnessed_lines())} saves after a minute")
+                time.sleep(0.01)
+
+        return wait
+
+    def witnessed_lines(self) -> list[str]:
+        """The witness, line by line."""
+        try:
+            return (self.folder / "witness.jsonl").read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+
+    def witnessed(self) -> dict[str, int]:
+        """How many messages of each conversation were saved."""
+        saved: dict[str, int] = {}
+        for line in self.witnessed_lines():
+            entry = json.loads(line)
+            saved[entry["id"]] = max(saved.get(entry["id"], 0), entry["messages"])
+        return saved
+
+    def reported(self) -> dict[str, RunResult]:
+        """The runs in the results, by id."""
+        return {run.run_id: run for run in iterate_results(self.folder / self.results)}
+
+    def kept(self) -> tuple[int, int]:
+        """How many of the saved messages are in the results, and how many were saved."""
+        saved = self.witnessed()
+        try:
+            reported = self.reported()
+        except (OSError, ValueError):
+            reported = {}
+        kept = sum(min(count, len(reported[i].messages)) for i, count in saved.items() if i in reported)
+        return kept, sum(saved.values())
+
+    def recover(self) -> subprocess.CompletedProcess[str]:
+        """Run ``arena-state recover``."""
+        return subprocess.run(
+            [sys.executable, "-m", "pytest_arena_state.cli", "recover", self.results],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def index_lost(self) -> list[str]:
+        """What the index names as lost."""
+        return [entry.what for entry in read_index(self.folder / self.results).completeness.lost]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a suite ended."""
+
+    status: int
+    output: str
+
+    @property
+    def line(self) -> str:
+        """The accounting line."""
+        return next((line for line in self.output.splitlines() if line.startswith("arena: ")), "")
+
+
+def send(number: signal.Signals) -> Callable[[subprocess.Popen[str]], None]:
+    """Something to do to a process: send it a signal, and nobody else."""
+    return lambda process: process.send_signal(number)
+
+
+def send_group(number: signal.Signals) -> Callable[[subprocess.Popen[str]], None]:
+    """Something to do to a process: send its group a signal, as a terminal does on Ctrl-C."""
+    return lambda process: os.killpg(process.pid, number)
+
+
+def in_turn(*steps: Callable[[subprocess.Popen[str]], None]) -> Callable[[subprocess.Popen[str]], None]:
+    """Several things to do to a process."""
+
+    def all_of_them(process: subprocess.Popen[str]) -> None:
+        for step in steps:
+            step(process)
+
+    return all_of_them

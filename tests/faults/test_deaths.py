@@ -1,0 +1,312 @@
+"""Everything whose save returned is in the report, however a process ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from harness import Suite, in_turn, send, send_group
+
+Check = Callable[[str], None]
+Record = Callable[[str, object], None]
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="these faults are made with POSIX signals")
+
+DYING = """
+import ctypes, os, resource, signal, sys, pytest
+
+@pytest.mark.parametrize("i", range(6))
+def test_before(talk, i):
+    talk(f"before-{i}", turns=3)
+
+def test_dies(talk):
+    talk("dying", turns=5)
+    %s
+
+@pytest.mark.parametrize("i", range(6))
+def test_after(talk, i):
+    talk(f"after-{i}", turns=3)
+"""
+
+DEATHS = {
+    "os._exit": "os._exit(1)",
+    "SIGKILL": "os.kill(os.getpid(), signal.SIGKILL)",
+    "segmentation fault": "ctypes.string_at(0)",
+    "SIGABRT": "os.abort()",
+}
+
+LONG = """
+import time, pytest
+
+@pytest.mark.parametrize("i", range(6))
+def test_before(talk, i):
+    talk(f"before-{i}", turns=3)
+
+@pytest.mark.parametrize("i", range(2))
+def test_long(talk, i):
+    talk(f"long-{i}", turns=4)
+    time.sleep(60)
+"""
+SAVES_UNTIL_LONG = 6 * 3 + 4  # the second long test may stand behind the first on one worker
+
+
+@pytest.mark.parametrize("death", DEATHS)
+def test_a_death_costs_nothing(suite: Suite, kept_everything: Check, death: str) -> None:
+    """The dying test's own saves are the ones that people want to see."""
+    suite.write(DYING % DEATHS[death])
+
+    ended = suite.run()
+
+    if suite.mode == "serial":
+        assert suite.recover().returncode == 0
+    else:
+        assert ended.line.endswith("3 workers (1 crashed), 0 lost -> results/index.json")
+    kept_everything(death)
+    runs = suite.reported()
+    assert "died while it ran test_suite.py::test_dies" in runs["dying"].error
+    assert runs["dying"].labels["pytest.nodeid"] == "test_suite.py::test_dies"
+    assert [run_id for run_id, run in runs.items() if run.error] == ["dying"]
+
+
+def test_ctrl_c_leaves_a_report(suite: Suite, kept_everything: Check) -> None:
+    suite.write(LONG)
+
+    ended = suite.run(hit=in_turn(suite.wait_for_saves(SAVES_UNTIL_LONG), send_group(signal.SIGINT)))
+
+    assert ended.status == 2
+    assert "0 lost -> results/index.json" in ended.line
+    kept_everything("Ctrl-C")
+    interrupted = [run.error for run in suite.reported().values() if run.run_id.startswith("long")]
+    assert interrupted == ["interrupted: KeyboardInterrupt"] * len(interrupted) != []
+
+
+def test_ctrl_c_twice_leaves_a_report_at_once(suite: Suite, kept_everything: Check) -> None:
+    suite.write(LONG)
+
+    def pause(process: object) -> None:
+        time.sleep(0.3)  # a person's second Ctrl-C; whether it comes early or late, nothing may be lost
+
+    suite.run(
+        hit=in_turn(
+            suite.wait_for_saves(SAVES_UNTIL_LONG), send_group(signal.SIGINT), pause, send_group(signal.SIGINT)
+        )
+    )
+    if not (suite.folder / "results").exists():
+        assert suite.recover().returncode == 0
+
+    kept_everything("Ctrl-C twice")
+
+
+def test_sigterm_to_the_controller_leaves_a_report(suite: Suite, kept_everything: Check) -> None:
+    """CI systems end a job that takes too long with SIGTERM."""
+    suite.write(LONG)
+
+    ended = suite.run(hit=in_turn(suite.wait_for_saves(SAVES_UNTIL_LONG), send(signal.SIGTERM)))
+
+    assert ended.status == 143
+    assert "0 lost -> results/index.json" in ended.line
+    kept_everything("SIGTERM to the controller")
+
+
+def test_sigkill_of_the_controller_leaves_the_journals(suite: Suite, kept_everything: Check) -> None:
+    """The workers end by themselves, and then the report can be made."""
+    if suite.mode == "two far workers":
+        pytest.skip("what is on its way to a controller dies with it")
+    suite.write(LONG.replace("60", "3"))
+
+    suite.run(hit=in_turn(suite.wait_for_saves(SAVES_UNTIL_LONG), send(signal.SIGKILL)))
+    deadline = time.monotonic() + 30
+    while "nothing to recover" in (recovered := suite.recover()).stdout and time.monotonic() < deadline:
+        time.sleep(0.1)  # a worker still lives
+
+    assert recovered.returncode == 0, recovered.stderr
+    kept_everything("SIGKILL of the controller")
+
+
+@pytest.mark.parametrize("option", ["-x", "--maxfail=1"])
+def test_a_session_that_stops_at_a_failure_has_a_report(suite: Suite, kept_everything: Check, option: str) -> None:
+    suite.write(DYING % "assert False, 'as planned'")
+
+    ended = suite.run(option)
+
+    assert "0 lost -> results/index.json" in ended.line
+    kept_everything(option)
+
+
+def test_the_next_session_finds_a_dead_one(suite: Suite, kept_everything: Check) -> None:
+    if suite.mode != "serial":
+        pytest.skip("under xdist the session does not die with its test")
+    suite.write(DYING % "os._exit(1)")
+    suite.run()
+
+    ended = suite.run("-k", "after")
+
+    assert "arena: 7 runs recovered from 1 session that had died" in ended.output
+    kept_everything("found by the next session")
+
+
+@pytest.mark.parametrize("method", ["thread", "signal"])
+def test_pytest_timeout_costs_nothing(suite: Suite, kept_everything: Check, method: str) -> None:
+    pytest.importorskip("pytest_timeout")
+    suite.plugins = ("timeout",)
+    suite.write(DYING % "__import__('time').sleep(60)")
+
+    ended = suite.run("--timeout=1.5", f"--timeout-method={method}")
+
+    if "results/index.json" not in ended.line:
+        assert suite.recover().returncode == 0
+    kept_everything(f"pytest-timeout, {method}")
+    # The signal is a failure like any other; the thread ends the process.
+    assert bool(suite.reported()["dying"].error) == (method == "thread")
+
+
+def test_an_internal_error_of_another_plugin_leaves_a_report(suite: Suite, kept_everything: Check) -> None:
+    suite.write(
+        DYING % "pass",
+        conftest="""
+import pytest
+def pytest_runtest_logfinish(nodeid):
+    if "after-3" in nodeid or "after[3]" in nodeid:
+        raise RuntimeError("a plugin with a bug")
+""",
+    )
+
+    ended = suite.run()
+
+    assert ended.status != 0
+    assert "results/index.json" in ended.line
+    kept_everything("internal error of another plugin")
+
+
+def test_a_failing_sessionfinish_elsewhere_leaves_a_report(suite: Suite, kept_everything: Check) -> None:
+    suite.write(
+        DYING % "pass",
+        conftest="""
+import pytest
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session):
+    raise RuntimeError("a plugin with a bug")
+""",
+    )
+
+    ended = suite.run()
+
+    assert "0 lost -> results/index.json" in ended.output
+    kept_everything("failing pytest_sessionfinish elsewhere")
+
+
+def test_what_a_forked_child_saves_arrives(suite: Suite, kept_everything: Check) -> None:
+    suite.write(
+        DYING
+        % """
+    child = os.fork()
+    if not child:
+        talk("child", turns=4)
+        os._exit(0)
+    os.waitpid(child, 0)
+    talk("dying", turns=6)
+"""
+    )
+
+    ended = suite.run()
+
+    assert "0 lost -> results/index.json" in ended.line
+    kept_everything("a test that forks")
+    assert suite.reported()["child"].labels["pytest.outcome"] == "passed"
+
+
+def test_a_file_size_limit_changes_no_outcome(suite: Suite) -> None:
+    """A full disk, as a process sees it: writes fail, and the suite must not notice."""
+    limit = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+"""
+    suite.write(DYING % "talk('big', turns=3, size=9_000)", conftest=limit)
+
+    ended = suite.run()
+
+    assert "13 passed" in ended.output
+    assert "arena: " in ended.line
+    if "no results" in ended.line:
+        resource_free = suite.recover()
+        assert resource_free.returncode == 0, resource_free.stderr
+    kept, saved = suite.kept()
+    assert kept == saved or "lost" in ended.output
+
+
+HARMS = {
+    "results path becomes a file": "open('results', 'w').close()",
+    "results directory removed": "__import__('shutil').rmtree('results', ignore_errors=True)",
+    "journals removed": "__import__('shutil').rmtree('results.journals', ignore_errors=True)",
+    "a journal becomes a directory": "[(p.unlink(), p.mkdir()) for p in "
+    "list(__import__('pathlib').Path('results.journals').glob('*/*.journal.jsonl'))]",
+}
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_harm_to_the_results_changes_no_outcome(suite: Suite, harm: str, kept_everything: Check) -> None:
+    """What the disk cannot take is kept as long as possible, and then named; the suite does not notice."""
+    suite.write(DYING % HARMS[harm])
+
+    ended = suite.run()
+
+    assert "13 passed" in ended.output
+    assert ended.status == 0
+    kept, saved = suite.kept()
+    if "no results" in ended.line:
+        (suite.folder / "results").unlink()
+        assert suite.recover().returncode == 0
+    if harm == "a journal becomes a directory":
+        assert "lost" in ended.output
+        assert "0 lost" not in ended.line
+    else:
+        kept_everything(harm)
+
+
+def test_a_worker_on_a_socket_that_dies_leaves_a_report(tmp_path: Path, record_property: Record) -> None:
+    """In xdist, the crash of such a worker ends the whole session with exit status 3."""
+    import socket
+    import subprocess
+
+    import execnet
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    script = os.path.join(os.path.dirname(execnet.__file__), "script", "socketserver.py")  # noqa: PTH118,PTH120 - a str for argv
+    server = subprocess.Popen(
+        [sys.executable, script, f"127.0.0.1:{port}"],
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # the worker's environment is the server's
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        suite = Suite(tmp_path / "suite", "socket worker")
+        suite.write(DYING % "os._exit(1)")
+        witness = suite.folder / "witness.jsonl"
+        source = (suite.folder / "conftest.py").read_text(encoding="utf-8")
+        (suite.folder / "conftest.py").write_text(source.replace('os.environ["WITNESS"]', repr(str(witness))))
+        suite.arguments = ("-p", "xdist", "-d", "--tx", f"socket=127.0.0.1:{port}//chdir={suite.folder}")
+
+        ended = suite.run()
+    finally:
+        server.kill()
+        server.wait()
+
+    assert "results/index.json" in ended.line, ended.output
+    assert ended.status == 3
+    kept, saved = suite.kept()
+    record_property("fault", f"crash of a --tx socket worker|two workers|{kept}/{saved}")
+    assert kept == saved > 0, ended.output
