@@ -291,6 +291,7 @@ def _make_session(config: pytest.Config) -> Session:
         Settings(redaction=rules, keep_raw=config.getoption("arena_raw")),
         controls_workers=_xdist.controls_workers(config),
         on_run=_on_run(config),
+        on_text=_on_text(config),
     )
 
 
@@ -300,6 +301,17 @@ def _on_run(config: pytest.Config) -> Callable[[RunResult], None] | None:
 
     def call(run: RunResult) -> None:
         config.hook.pytest_arena_run(config=config, run=run)
+
+    return call
+
+
+def _on_text(config: pytest.Config) -> Callable[[str], str | None] | None:
+    if not config.hook.pytest_arena_redact.get_hookimpls():
+        return None
+
+    def call(text: str) -> str | None:
+        answer: str | None = config.hook.pytest_arena_redact(config=config, text=text)
+        return answer
 
     return call
 
@@ -317,7 +329,9 @@ def register(config: pytest.Config) -> None:
 
         channel, settings, worker = told
         try:
-            hooks = WorkerHooks(WorkerSession(settings, worker, channel, _on_run(config)))
+            hooks = WorkerHooks(
+                WorkerSession(settings, worker, channel, on_run=_on_run(config), on_text=_on_text(config))
+            )
         except Exception as error:  # noqa: BLE001 - the worker's tests run without us, and the controller says so
             _report_dead_worker(channel, worker, error)
             return

@@ -8,11 +8,11 @@ reads every journal once and keeps of each run only where its bytes are.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Self
 
 from . import document
 from ._wire import format_time, loads
@@ -35,6 +35,7 @@ class _Conversation:
     head: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] | None = None
     report: tuple[Slice, ...] | None = None  # before, after, row: when the process finished the run itself
+    run_id: str = ""  # as the report has it
     gap: bool = False
 
 
@@ -83,7 +84,7 @@ def _apply(contents: JournalContents, record: Record) -> None:
         case "report":
             conversation = contents.conversations[fields["c"]]
             if fields["v"] == conversation.next and len(record.values) == 3:
-                conversation.report = record.values
+                conversation.report, conversation.run_id = record.values, str(fields["run_id"])
         case "store":
             contents.contexts[fields["s"]] = RunContext.from_dict(fields["context"])
         case "verdict":
@@ -275,15 +276,15 @@ def _run(
     context = journal.contexts.get(conversation.store, RunContext(worker=journal.worker))
     complete = not conversation.gap or None not in conversation.messages
     if conversation.report is not None and complete:
-        row = loads(_read_slice(journal.path, conversation.report[2]))
         return MergedRun(
-            context, conversation_id, row["run_id"], journal.path, conversation.messages, conversation.report, None
+            context, conversation_id, conversation.run_id, journal.path, conversation.messages, conversation.report, None
         )
     verdict = verdicts.get((context.worker, context.nodeid, context.attempt))
     died = verdict is None and bool(context.nodeid)
     if died:
         verdict = _verdict_of_the_dead(journal, context, interrupted_by)
-    texts = list(read_messages(journal.path, conversation.messages))
+    with SliceReader() as reader:
+        texts = reader.messages(journal.path, conversation.messages)
     facts = [facts_of(loads(text)) for text in texts]
     metadata = fill_in(
         conversation.metadata,
@@ -339,42 +340,56 @@ def mark_superseded(runs: Sequence[MergedRun]) -> None:
 # --- bytes -------------------------------------------------------------------------------
 
 
-def _read_slice(path: Path, part: Slice) -> bytes:
-    with path.open("rb") as stream:
+class SliceReader:
+    """Reads pieces of journals, each of which it opens once; a context manager."""
+
+    def __init__(self) -> None:
+        self._streams: dict[Path, BinaryIO] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for stream in self._streams.values():
+            stream.close()
+
+    def read(self, path: Path, part: Slice) -> bytes:
+        """The bytes of a piece.
+
+        Raises:
+            OSError: The journal cannot be read, or has become shorter.
+        """
+        stream = self._streams.get(path)
+        if stream is None:
+            stream = self._streams[path] = path.open("rb")
         stream.seek(part.offset)
-        return stream.read(part.length)
+        content = stream.read(part.length)
+        if len(content) != part.length:
+            raise OSError(f"{path.name} has become shorter")
+        return content
 
+    def messages(self, path: Path, parts: Iterable[Slice | None]) -> list[bytes]:
+        """Messages; one that is lost is replaced by a note that says so."""
+        return [LOST_MESSAGE if part is None else self.read(path, part) for part in parts]
 
-def read_messages(path: Path, messages: Iterable[Slice | None]) -> Iterator[bytes]:
-    """The messages' bytes; one that is lost is replaced by a note that says so."""
-    with path.open("rb") as stream:
-        for part in messages:
-            if part is None:
-                yield LOST_MESSAGE
-            else:
-                stream.seek(part.offset)
-                yield stream.read(part.length)
-
-
-def read_report(run: MergedRun) -> tuple[dict[str, Any], list[bytes], dict[str, Any], dict[str, Any]]:
-    """A run's report: before, messages, after, row."""
-    messages = list(read_messages(run.journal, run.messages))
-    if run.composed is not None:
-        composed = run.composed
-        return composed.before, messages, composed.after, {**composed.row, "superseded": run.superseded}
-    assert run.report is not None
-    before, after, row = (loads(_read_slice(run.journal, part)) for part in run.report)
-    return before, messages, after, {**row, "superseded": run.superseded}
+    def report(self, run: MergedRun) -> tuple[dict[str, Any], list[bytes], dict[str, Any], dict[str, Any]]:
+        """A run's report: before, messages, after, row."""
+        messages = self.messages(run.journal, run.messages)
+        if run.composed is not None:
+            composed = run.composed
+            return composed.before, messages, composed.after, {**composed.row, "superseded": run.superseded}
+        assert run.report is not None
+        before, after, row = (loads(self.read(run.journal, part)) for part in run.report)
+        return before, messages, after, {**row, "superseded": run.superseded}
 
 
 __all__ = [
     "JournalContents",
     "Merged",
     "MergedRun",
+    "SliceReader",
     "journal_paths",
     "mark_superseded",
     "merge_session",
     "read_journal",
-    "read_messages",
-    "read_report",
 ]

@@ -127,6 +127,7 @@ class Recording:
             with self._lock:
                 self._after_fork()
                 if not self._ended:
+                    self.redactor.refresh()  # the test may have put a key into the environment
                     self._take(store, change, conversation)
         except Exception as error:  # noqa: BLE001 - our failure must not fail the test that saved
             self.trouble(f"a save was not journaled: {type(error).__name__}: {error}"[:300])
@@ -176,8 +177,7 @@ class Recording:
         messages: list[bytes],
         head: dict[str, Any] | None,
     ) -> None:
-        redact = self.redactor.redact
-        texts = [redact(self._without_raw(text)) for text in messages]
+        texts = self._redacted([self._without_raw(text) for text in messages])
         fields: dict[str, Any] = {"n": length}
         if indexes and indexes == list(range(indexes[0], indexes[0] + len(indexes))):
             fields["from"] = indexes[0]
@@ -203,6 +203,12 @@ class Recording:
             head["id"] = log.conversation.id
         log.version += 1
         self.writer.append(encode_record(kind, self.redactor.redact(dumps(head | fields)), values))
+
+    def _redacted(self, documents: list[bytes]) -> list[bytes]:
+        # Nearly always nothing is secret, and one look at everything together tells.
+        if len(documents) > 1 and self.redactor.clears(b",".join(documents)):
+            return documents
+        return [self.redactor.redact(document) for document in documents]
 
     def _without_raw(self, text: bytes) -> bytes:
         if self._keep_raw or _RAW_MARK not in text:
@@ -246,8 +252,9 @@ class Recording:
         composed = document.compose(metadata, conversation.head.get("metadata") or {}, conversation.facts)
         if self._on_run is not None and verdict is not None:
             composed = self._changed_by_hooks(store, log, composed)
-        values = [self.redactor.redact(dumps(part)) for part in (composed.before, composed.after, composed.row)]
-        self.writer.append(encode_record("report", dumps({"c": log.number, "v": log.version}), values))
+        values = self._redacted([dumps(part) for part in (composed.before, composed.after, composed.row)])
+        fields = dumps({"c": log.number, "v": log.version, "run_id": composed.before["RunID"]})
+        self.writer.append(encode_record("report", self.redactor.redact(fields), values))
 
     def _changed_by_hooks(self, store: StoreRecording, log: _Log, composed: document.Composed) -> document.Composed:
         run = RunResult.from_json(document.compact(composed.before, log.conversation.messages, composed.after))

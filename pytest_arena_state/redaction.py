@@ -432,15 +432,16 @@ def _names(*names: str) -> str:
 
 _GAP = r"(?:[ \t\r\n]|\\++[nrt])*+"
 _QUOTE = r"""\\*+["']"""
+_SIGN = "(?:=>|[:=])"
 _VALUE = r"[A-Za-z0-9._~+/=:!@#$%^*-]"
 _BARE_VALUE = re.compile(_VALUE + r"++(?![(\[])")  # a call or an index is code, no value
 _PLAIN_WORD = re.compile(r"[A-Za-z]?[a-z]+[.:!]?")
 _SCHEME = re.compile("(?:[Bb]earer|[Bb]asic|[Tt]oken) ++")
 # After a name: a list in the document; a value in a header, in an .env file, in code; a quoted value in JSON.
 _HOLDS_LIST = r'"[ \t\r\n]*:[ \t\r\n]*\['
-_HOLDS_BARE = rf"(?:{_QUOTE})?{_GAP}(?:=>|[:=]){_GAP}(?:{_QUOTE})?(?:[A-Za-z]{{5,6}} ++)?{_VALUE}{{6}}"
-_HOLDS_QUOTED = rf'"[ \t\r\n]*:[ \t\r\n]*"[^"]|\\++"{_GAP}:{_GAP}\\++"[^"]'
-_ASSIGNED = re.compile(rf"(?P<closing>{_QUOTE})?+{_GAP}(?P<sign>=>|[:=]){_GAP}(?P<opening>{_QUOTE})?+")
+_HOLDS_BARE = rf"(?:{_QUOTE})?{_GAP}{_SIGN}{_GAP}(?:{_QUOTE})?(?:[A-Za-z]{{5,6}} ++)?{_VALUE}{{6}}"
+_HOLDS_QUOTED = rf'"[ \t\r\n]*{_SIGN}[ \t\r\n]*"[^"]|\\++"{_GAP}{_SIGN}{_GAP}\\++"[^"]'
+_ASSIGNED = re.compile(rf"(?P<closing>{_QUOTE})?+{_GAP}{_SIGN}{_GAP}(?P<opening>{_QUOTE})?+")
 _LONGEST_QUOTED = 10_000  # characters of a quoted value in a text, so that unclosed quotes cost no quadratic time
 
 
@@ -480,7 +481,7 @@ class _Field(_Rule):
         if not assigned:
             return None
         opening, start = assigned["opening"], assigned.end()
-        if opening and opening == assigned["closing"] and opening[-1] == '"' and assigned["sign"] == ":":
+        if opening and opening == assigned["closing"] and opening[-1] == '"':
             quote = re.compile(r"(?<!\\)" + re.escape(opening))
             if closing := quote.search(text, start, min(start + _LONGEST_QUOTED, limit)):
                 return (start, closing.start()) if self.holds(text[start : closing.start()]) else None
@@ -524,6 +525,7 @@ _FIELDS = (
     _Field.named("secret", "secret", shortest_random=8),  # also a word to guess
     _Field.named("token", "token", shortest_random=16),  # also a piece of a word, with its probability
 )
+_SHAPES: tuple[_Rule, ...] = (*_WORDS, *_PHRASES, *_FIELDS)
 _LAST_WORDS = _names("authorization", "cookie", "key", "passphrase", "passwd", "password", "secret", "token")
 
 
@@ -612,11 +614,10 @@ class Redactor:
         self._rules = rules
         self._environ = environ
         self._hook = hook
-        self._shapes: tuple[_Rule, ...] = (*_WORDS, *_PHRASES, *_FIELDS) if rules.keys else ()
         self._quick_looks = _quick_looks() if rules.keys else ()
         self._user_rules = [_UserRule.compiled(pattern, at) for at, pattern in enumerate(rules.patterns)]
         # Only names that a rule has: a key that somebody put into brackets is still a key.
-        names = {"hook-failed", *(rule.name for rule in (*_WORDS, *_PHRASES, *_FIELDS, *self._user_rules))}
+        names = {"hook-failed", *(rule.name for rule in (*_SHAPES, *self._user_rules))}
         any_name = "|".join([*map(re.escape, sorted(names)), "[A-Z_][A-Z0-9_]{0,127}"])
         self._marker = re.compile(rf"\[redacted:(?:{any_name})\]")
         self._only_marker = re.compile(rf"(?:[A-Za-z]+ )?{self._marker.pattern}")
@@ -652,6 +653,18 @@ class Redactor:
             return document
         redacted = self._redact_values(text, suspected=suspected)
         return document if redacted is text else redacted.encode("utf-8", "surrogateescape")
+
+    def clears(self, document: bytes) -> bool:
+        """Whether one look tells that nothing in JSON is secret; counts nothing.
+
+        False leaves a doubt, and with a hook or patterns of the user there always is one.
+        """
+        if self._hook or self._user_rules:
+            return False
+        try:
+            return not self._suspected(document.decode())
+        except UnicodeDecodeError:
+            return False
 
     def redact_text(self, text: str) -> str:
         """Replace the secrets in plain text, such as an id before it becomes a file name."""
@@ -701,7 +714,7 @@ class Redactor:
                 if secret.look(looked_at):
                     text = self._replace(text, secret)
             if any(look(looked_at) for look in self._quick_looks):
-                for shape in self._shapes:
+                for shape in _SHAPES:
                     if shape.look(looked_at):
                         text = self._replace(text, shape)
         for rule in self._user_rules:
@@ -715,7 +728,7 @@ class Redactor:
         for start, end in self._unmarked(text):
             for at in range(start, end, rule.window):
                 until, limit = at + rule.window, min(end, at + rule.window + rule.reach)
-                if passed >= until or not rule.look(_without_surrogates(text[at:limit])):
+                if not rule.look(_without_surrogates(text[at:limit])):
                     continue
                 for match in rule.find.finditer(text, max(at, passed), limit):
                     if match.start() >= until:
@@ -723,9 +736,10 @@ class Redactor:
                     whole = match if match.end() < limit else rule.find.match(text, match.start(), end) or match
                     passed = whole.end()
                     span = rule.judge(whole)
-                    if span and span[0] < span[1]:
+                    # A field in the value of another one is gone with it.
+                    if span and max(span[0], done) < span[1]:
                         pieces += (text[done : span[0]], self._mark(rule.name))
-                        done = passed = span[1]
+                        done = span[1]
         return "".join([*pieces, text[done:]]) if pieces else text
 
     def _unmarked(self, text: str) -> Iterator[Span]:

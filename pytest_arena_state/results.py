@@ -23,7 +23,7 @@ from . import document
 from ._wire import NoneIsEmptyList, NoneIsEmptyMap, Text, TextList, TextMap, Time, WireModel, dumps, loads, parse_time
 from ._wire import format_time, shortened
 from .errors import ResultsError
-from .merge import Merged, MergedRun, read_report
+from .merge import Merged, MergedRun, SliceReader
 from .models import RunResult
 from .naming import digest, name_runs
 
@@ -285,26 +285,27 @@ def publish(
     ended = [moment for moment in [old.timestamp if kept else None] if moment is not None]
     writer = _WRITERS[target.form](target, staging)
     lost = list(merged.lost)
-    for stem, run in _named(merged.runs, token):
-        try:
-            before, messages, after, row = read_report(run)
-        except (OSError, ValueError) as error:
-            lost.append({"what": run.run_id, "why": f"its journal cannot be read: {error}"})
-            continue
-        if stem.lower() in taken:
-            if writer.holds(stem, before, messages, after):
-                continue  # the same bytes are the same run
-            stem = f"{stem}~{run.token or token}"
-        taken.add(stem.lower())
-        file = writer.add(stem, before, messages, after)
-        merged.interrupted += row["labels"].get("pytest.outcome") == "interrupted"
-        packs.add(before["PromptPack"])
-        end = parse_time(after["EndTime"])
-        if end is not None:
-            ended.append(end)
-        nodeid, attempt, run_id, conversation_id, _ = run.order
-        row = {"run_id": row["run_id"], "file": file, **{k: v for k, v in row.items() if k != "run_id"}}
-        entries.append(_Entry(stem, row, (nodeid, attempt, run_id, conversation_id), run))
+    with SliceReader() as reader:
+        for stem, run in _named(merged.runs, token):
+            try:
+                before, messages, after, row = reader.report(run)
+            except (OSError, ValueError) as error:
+                lost.append({"what": run.run_id, "why": f"its journal cannot be read: {error}"})
+                continue
+            if stem.lower() in taken:
+                if writer.holds(stem, before, messages, after):
+                    continue  # the same bytes are the same run
+                stem = f"{stem}~{run.token or token}"
+            taken.add(stem.lower())
+            file = writer.add(stem, before, messages, after)
+            merged.interrupted += row["labels"].get("pytest.outcome") == "interrupted"
+            packs.add(before["PromptPack"])
+            end = parse_time(after["EndTime"])
+            if end is not None:
+                ended.append(end)
+            nodeid, attempt, run_id, conversation_id, _ = run.order
+            row = {"run_id": row["run_id"], "file": file, **{k: v for k, v in row.items() if k != "run_id"}}
+            entries.append(_Entry(stem, row, (nodeid, attempt, run_id, conversation_id), run))
     everything = sorted([*kept, *entries], key=lambda entry: (entry.order, entry.stem))
     completeness = _completeness(merged, lost, sessions, old.completeness if kept else None)
     index = make_index(

@@ -144,7 +144,6 @@ class TestRecorder:
         """The store of a test, made when it is first asked for."""
         if attempt.store is None:
             attempt.store = ArenaStateStore()
-            self.recording.redactor.refresh()
             attempt.stores.append(self.recording.attach(attempt.store, replace(attempt.context, marker=dict(marker))))
         return attempt.store
 
@@ -188,7 +187,13 @@ class WorkerSession:
     """A worker of xdist: writes its journal in place, or sends it to the controller."""
 
     def __init__(
-        self, told: Mapping[str, Any], worker: str, channel: Any, on_run: Callable[[RunResult], None] | None
+        self,
+        told: Mapping[str, Any],
+        worker: str,
+        channel: Any,
+        *,
+        on_run: Callable[[RunResult], None] | None,
+        on_text: Callable[[str], str | None] | None,
     ) -> None:
         """Start recording.
 
@@ -197,6 +202,7 @@ class WorkerSession:
             worker: xdist's id of this worker.
             channel: Of execnet, to the controller; used where the disk is not shared.
             on_run: See `Recording`.
+            on_text: See `Redactor`.
         """
         directory = Path(told["directory"])
         shared = _reads_token(directory, told["token"])
@@ -213,7 +219,7 @@ class WorkerSession:
                 open_writer,
                 session=told["session"],
                 worker=worker,
-                redactor=Redactor(RedactionRules(**rules)),
+                redactor=Redactor(RedactionRules(**rules), hook=on_text),
                 keep_raw=told["keep_raw"],
                 on_run=on_run,
             )
@@ -249,7 +255,13 @@ class Session:
     """The process that a user started: it runs the tests itself, or controls workers that do."""
 
     def __init__(
-        self, target: Target, settings: Settings, *, controls_workers: bool, on_run: Callable[[RunResult], None] | None
+        self,
+        target: Target,
+        settings: Settings,
+        *,
+        controls_workers: bool,
+        on_run: Callable[[RunResult], None] | None = None,
+        on_text: Callable[[str], str | None] | None = None,
     ) -> None:
         """Make the session's journal.
 
@@ -269,7 +281,7 @@ class Session:
         self._told: set[str] = set()
         self.interrupted_by = ""
         self.impatient = False
-        redactor = Redactor(settings.redaction)
+        redactor = Redactor(settings.redaction, hook=on_text)
         self.tests = TestRecorder(
             Recording(
                 lambda name: JournalWriter(JournalFile(self.directory / f"{name}{SUFFIX}")),
