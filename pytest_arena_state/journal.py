@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import re
+import weakref
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -60,6 +61,62 @@ def encode_record(kind: str, fields: bytes, values: Sequence[bytes] | None = Non
     )
 
 
+# --- what a forked child must not keep ------------------------------------------------------
+
+
+class ForkAware(Protocol):
+    """Holds something that a forked child has to let go of."""
+
+    def after_fork_in_child(self) -> None:
+        """Called in the child, right after the fork."""
+
+
+_fork_aware: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def tell_of_forks(holder: ForkAware) -> None:
+    """Call ``holder.after_fork_in_child()`` in every child that this process forks."""
+    _fork_aware.add(holder)
+
+
+def _after_fork_in_child() -> None:
+    for holder in list(_fork_aware):
+        holder.after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+class HeldFile:
+    """A file that is open and locked until it is released, or this process ends.
+
+    A child that is forked closes its copy, so that it does not keep the lock when its parent
+    is gone; the parent's lock stays.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open, creating it if needed, and lock.
+
+        Raises:
+            OSError: It cannot be opened.
+        """
+        self.path = path
+        self.descriptor = _open_journal(path)
+        tell_of_forks(self)
+
+    def after_fork_in_child(self) -> None:
+        """Close the child's copy."""
+        self.release()
+
+    def release(self) -> None:
+        """Close the file, once."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            with suppress(OSError):
+                os.close(descriptor)
+
+
 class LineSink(Protocol):
     """Where lines of a journal go."""
 
@@ -74,7 +131,7 @@ class LineSink(Protocol):
         """Let go of everything held."""
 
 
-class JournalFile:
+class JournalFile(HeldFile):
     """A journal on this machine's disk."""
 
     def __init__(self, path: Path) -> None:
@@ -84,11 +141,10 @@ class JournalFile:
             OSError: It cannot be created.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
         # Unbuffered and appending: a record is in the kernel once write_line returns, so it
         # survives the death of this process. Only power loss can lose it, and that is not
         # worth an fsync per save.
-        self._descriptor = _open_journal(path)
+        super().__init__(path)
         self._torn = False
 
     def write_line(self, line: bytes) -> None:
@@ -97,14 +153,14 @@ class JournalFile:
         Raises:
             OSError: Part of it could not be written; the next line starts on a new one.
         """
-        if not os.fstat(self._descriptor).st_nlink:
+        if not os.fstat(self.descriptor).st_nlink:
             self._restore()
         if self._torn:
             line = b"\n" + line
-        written = os.write(self._descriptor, line)
+        written = os.write(self.descriptor, line)
         while written < len(line):
             try:
-                more = os.write(self._descriptor, line[written:])
+                more = os.write(self.descriptor, line[written:])
             except OSError:
                 self._torn = True
                 raise
@@ -117,18 +173,17 @@ class JournalFile:
         fresh = _open_journal(self.path)
         try:
             offset = 0
-            while chunk := os.pread(self._descriptor, _CHUNK, offset):
+            while chunk := os.pread(self.descriptor, _CHUNK, offset):
                 offset += os.write(fresh, chunk)
         except OSError:
             os.close(fresh)
             raise
-        os.close(self._descriptor)
-        self._descriptor = fresh
+        os.close(self.descriptor)
+        self.descriptor = fresh
 
     def close(self) -> None:
         """Release the lock and the file."""
-        with suppress(OSError):
-            os.close(self._descriptor)
+        self.release()
 
 
 def _open_journal(path: Path) -> int:

@@ -19,7 +19,7 @@ from typing import Any
 
 from . import document
 from ._wire import dumps, format_time, loads
-from .journal import JOURNAL_VERSION, JournalWriter, encode_record
+from .journal import JOURNAL_VERSION, JournalWriter, encode_record, tell_of_forks
 from .models import RunResult
 from .redaction import Redactor
 from .store import ArenaStateStore, Change, Conversation
@@ -98,6 +98,7 @@ class Recording:
         self._raw_left_out = 0
         self._ended = False
         self.writer = open_writer(worker)
+        tell_of_forks(self)
         self._begin(forked=False)
 
     def _begin(self, *, forked: bool) -> None:
@@ -312,12 +313,15 @@ class Recording:
 
     # --- forks ---------------------------------------------------------------------------------
 
+    def after_fork_in_child(self) -> None:
+        """Another thread of the parent may have held the lock at the fork; nobody would release it here."""
+        self._lock = threading.RLock()
+
     def _after_fork(self) -> None:
         pid = os.getpid()
         if pid == self._pid:
             return
-        # A child must not write into its parent's journal: their records would mix. The
-        # descriptor is closed without releasing the lock, which the parent still holds.
+        # A child must not write into its parent's journal: their records would mix.
         self._pid = pid
         self.writer.abandon()
         self.writer = self._open_writer(f"{self.worker}.{pid}")

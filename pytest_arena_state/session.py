@@ -20,7 +20,7 @@ from typing import Any
 
 from . import results
 from ._wire import format_time
-from .journal import SUFFIX, ChannelSink, JournalFile, JournalWriter, is_held
+from .journal import SUFFIX, ChannelSink, HeldFile, JournalFile, JournalWriter, is_held
 from .merge import CONTROLLER, Merged, journal_paths, merge_session
 from .models import RunResult
 from .recording import Recording, StoreRecording, token_of
@@ -277,6 +277,8 @@ class Session:
         self._replaced = results.stems_of(target) if not self.problem else frozenset[str]()
         self.directory = self._make_directory()
         (self.directory / _TOKEN_FILE).write_text(f"{self.token}\n{self.target.path}", encoding="utf-8")
+        # Held until everything is published: the journals are released before that.
+        self._held = HeldFile(self.directory / _TOKEN_FILE)
         self._far: dict[str, JournalFile] = {}
         self._told: set[str] = set()
         self.interrupted_by = ""
@@ -353,6 +355,8 @@ class Session:
             self.outcome = self._publish(alive)
         except Exception as error:  # noqa: BLE001 - a report that fails must not end the user's session
             self.outcome = Outcome(problem=_reason(error), kept=str(self.directory))
+        finally:
+            self._held.release()
         return self.outcome
 
     def _wait_for_workers(self) -> list[str]:
@@ -386,6 +390,7 @@ class Session:
                     sessions=1 + len(dead),
                 )
                 if not alive:
+                    self._held.release()  # Windows removes no open file; nobody else publishes now
                     shutil.rmtree(self.directory, ignore_errors=True)
                 for directory in dead:
                     shutil.rmtree(directory, ignore_errors=True)
@@ -434,6 +439,8 @@ def dead_sessions(target: Target, own: Path | None) -> Iterator[Path]:
 def is_dead(directory: Path) -> bool:
     """Whether no process of a session lives."""
     journals = journal_paths(directory)
+    if is_held(directory / _TOKEN_FILE):
+        return False
     for path in journals:
         try:
             newborn = path.stat().st_size == 0 and time.time() - path.stat().st_mtime < _BIRTH
