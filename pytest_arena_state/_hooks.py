@@ -188,7 +188,7 @@ class SessionHooks(TestHooks):
         if self._session is None and not self._failure:
             try:
                 self._session = _make_session(self._config)
-                self._restore_termination = termination.install()
+                self._restore_termination = termination.install(_end_by_sigterm)
                 self.tests = None if self._session.controls_workers else self._session.tests
             except Exception as error:  # noqa: BLE001 - the tests run without us, and the summary says so
                 self._failure = f"{type(error).__name__}: {error}"
@@ -257,6 +257,10 @@ class SessionHooks(TestHooks):
         if self._failure:
             lines.append(f"arena: {self._failure}")
         return lines
+
+
+def _end_by_sigterm() -> None:
+    pytest.exit("SIGTERM", returncode=termination.EXIT_STATUS)
 
 
 def _interruption(session: pytest.Session) -> str:

@@ -12,28 +12,25 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 
-import pytest
-
 EXIT_STATUS = 128 + 15  # what a shell reports of a process that SIGTERM ended
 
 
-def install() -> Callable[[], None]:
-    """Handle SIGTERM from now on; returns what undoes it."""
+def install(end_session: Callable[[], object]) -> Callable[[], None]:
+    """Call ``end_session``, which may raise, on SIGTERM; returns what undoes that."""
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         return lambda: None
-    signal.signal(signal.SIGTERM, _terminate)
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        # The next one ends the process at once: somebody is in a hurry.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        end_session()
 
     def restore() -> None:
-        if signal.getsignal(signal.SIGTERM) is _terminate:
+        if signal.getsignal(signal.SIGTERM) is terminate:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
+    signal.signal(signal.SIGTERM, terminate)
     return restore
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    # The next one ends the process at once: somebody is in a hurry.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    pytest.exit("SIGTERM", returncode=EXIT_STATUS)
 
 
 @contextmanager

@@ -32,13 +32,21 @@ CORE = (
     "journal",
     "verdict",
     "merge",
+    "naming",
     "results",
-    "reporters",
+    "recording",
     "session",
+    "recovery",
+    "validation",
+    "summary",
+    "termination",
+    "trials",
+    "compare",
+    "reporters",
 )
 # What users start. Each stands on the whole core, imports only to its left, and knows nothing of the other.
 COMMAND_EDGE = ("cli", "__main__")
-PYTEST_EDGE = ("hookspecs", "_xdist", "plugin")
+PYTEST_EDGE = ("hookspecs", "_xdist", "_hooks", "plugin")
 EDGES = (COMMAND_EDGE, PYTEST_EDGE)
 
 ONLY_AT_THE_PYTEST_EDGE = {"_pytest", "execnet", "pluggy", "pytest", "xdist"}

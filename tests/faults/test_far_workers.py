@@ -1,0 +1,88 @@
+"""Workers that really are on another disk: everything goes over their channel at once."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from harness import Suite
+
+Record = Callable[[str, object], None]
+
+SUITE = """
+import os, pytest
+
+@pytest.mark.parametrize("i", range(6))
+def test_it(talk, i):
+    assert not os.path.exists("results.journals"), "this worker must not see the controller's disk"
+    talk(f"run-{i}", turns=3)
+
+def test_dies(talk):
+    talk("dying", turns=3)
+    os._exit(1)
+"""
+
+
+def _own_disk(folder: Path) -> bool:
+    """Whether this machine lets a process have a mount namespace of its own."""
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        return False
+    probe = subprocess.run(
+        [unshare, "-m", "sh", "-c", f"mount -t tmpfs none '{folder}'"], capture_output=True, check=False
+    )
+    return probe.returncode == 0
+
+
+def _wrapper(folder: Path, hidden: Path) -> Path:
+    """A Python that sees an empty folder in place of the one that holds the journals."""
+    wrapper = folder / "python-elsewhere"
+    wrapper.write_text(
+        "#!/bin/sh\n"
+        f"exec unshare -m sh -c 'mount -t tmpfs none \"{hidden}\" && cd \"{folder}\" && "
+        f'exec "{sys.executable}" "$@"\' sh "$@"\n',
+        encoding="utf-8",
+    )
+    wrapper.chmod(0o755)
+    return wrapper
+
+
+@pytest.fixture
+def far_suite(tmp_path: Path) -> Suite:
+    """A suite whose results are in a folder that its workers cannot see."""
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    if not _own_disk(hidden):
+        pytest.skip("no mount namespaces here")
+    suite = Suite(tmp_path / "suite", "on another disk", results=str(hidden / "results"))
+    suite.folder.mkdir()
+    wrapper = _wrapper(suite.folder, hidden)
+    suite.arguments = ("-p", "xdist", "-d", "--tx", f"2*popen//python={wrapper}//chdir={suite.folder}")
+    return suite
+
+
+def test_what_workers_on_another_disk_save_is_in_the_report(far_suite: Suite, record_property: Record) -> None:
+    far_suite.write(SUITE)
+
+    ended = far_suite.run()
+
+    kept, saved = far_suite.kept()
+    record_property("fault", f"os._exit on another disk (mount namespace)|two far workers|{kept}/{saved}")
+    assert kept == saved == 21, ended.output
+    assert "3 workers (1 crashed), 0 lost" in ended.line
+    assert "died while it ran" in far_suite.reported()["dying"].error
+
+
+def test_a_save_of_fifty_megabytes_arrives(far_suite: Suite, record_property: Record) -> None:
+    far_suite.write("def test_big(talk):\n    talk('big', turns=1, size=50_000_000)\n")
+
+    ended = far_suite.run()
+
+    kept, saved = far_suite.kept()
+    record_property("fault", f"a save of 50 MB on another disk|two far workers|{kept}/{saved}")
+    assert kept == saved == 1, ended.output
+    assert len(far_suite.reported()["big"].messages[0].content) > 50_000_000
