@@ -114,21 +114,10 @@ class _Rule:
 # Words that stand in variables and fields meant for secrets, and that a report needs to stay readable.
 _COMMON = frozenset(
     (
-        *("anonymous", "changeit", "changeme", "change-me", "default", "disabled", "enabled", "external", "false"),
-        *("guest", "inherited", "internal", "keychain", "keyring", "localhost", "none", "null", "optional", "pass"),
-        *(
-            "passwd",
-            "password",
-            "placeholder",
-            "postgres",
-            "redacted",
-            "required",
-            "secret",
-            "standard",
-            "string",
-            "test",
-        ),
-        *("token", "true", "undefined", "unlimited", "username"),
+        *("anonymous", "changeit", "changeme", "change-me", "default", "development", "disabled", "enabled"),
+        *("external", "false", "guest", "inherited", "internal", "keychain", "keyring", "localhost", "none", "null"),
+        *("optional", "pass", "passwd", "password", "placeholder", "postgres", "production", "redacted", "required"),
+        *("secret", "standard", "string", "test", "token", "true", "undefined", "unlimited", "username"),
         # The vocabulary of conversations: a DB_PASSWORD of `assistant` must not take away every role.
         *("assistant", "content_filter", "developer", "document", "end_turn", "function", "image_url", "input_text"),
         *("max_tokens", "object", "output_text", "reasoning", "stop_sequence", "thinking", "tool_call", "tool_calls"),
@@ -701,7 +690,7 @@ class Redactor:
         # A replacement ends the word before it, so that a key may begin where none did. What is not replaced yet
         # gets shorter each time, which ends this.
         while (redacted := self._apply_rules(text, suspected=suspected)) != text:
-            text = redacted
+            text, suspected = redacted, True
         if field and field.holds(text) and not self._only_marker.fullmatch(text):
             text = self._mark(field.name)
         return self._ask_hook(self._hook, text) if self._hook else text

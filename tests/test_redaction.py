@@ -409,6 +409,7 @@ def test_the_value_of_a_variable_that_says_secret_is_secret(name: str) -> None:
         ("DB_PASSWORD", "       seven77       "),
         ("DB_PASSWORD", "Disabled"),
         ("DB_PASSWORD", "assistant"),
+        ("APP_SECRET", "production"),
         ("DB_PASSWORD", "********"),
         ("API_KEY", "your-api-key-here"),
         ("API_KEY", "${OPENAI_API_KEY}"),
@@ -661,6 +662,7 @@ def test_a_key_that_begins_where_another_was_replaced_is_found_at_once() -> None
     glued = f"{'ghp_' + FAKE}-{SHAPES[0][1]}"
 
     assert redactor().redact_text(glued) == "[redacted:github-token]-[redacted:anthropic-key]"
+    assert redacted(["0" + SHAPES[0][1]], redactor("^0")) == ["[redacted:arena_redact[0]][redacted:anthropic-key]"]
 
 
 @settings(deadline=None)
@@ -679,6 +681,27 @@ def test_a_document_is_returned_itself_exactly_if_nothing_was_counted(document: 
     serialised = to_json(document)
 
     assert (using.redact(serialised) is serialised) == (not using.counts)
+
+
+@settings(deadline=None)
+@given(st.lists(documents, max_size=3))
+def test_what_one_look_clears_holds_no_secret(several: list[object]) -> None:
+    """Many messages are looked at as one, which saves a look for each."""
+    using = redactor(env=ENV)
+    serialised = [to_json(document) for document in several]
+
+    cleared = using.clears(b",".join(serialised))
+
+    assert not using.counts
+    if cleared:
+        assert [using.redact(document) for document in serialised] == serialised
+
+
+def test_a_look_clears_nothing_that_a_hook_or_a_pattern_may_object_to() -> None:
+    assert redactor().clears(b'["word"]')
+    assert not redactor("wo").clears(b'["word"]')
+    assert not redactor(hook=lambda _: None).clears(b'["word"]')
+    assert not redactor().clears(b'["\xff"]')
 
 
 @settings(deadline=None)
