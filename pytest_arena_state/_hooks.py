@@ -292,11 +292,19 @@ def _make_session(config: pytest.Config) -> Session:
         given, base = config.getini("arena_results"), config.rootpath
     return Session(
         Target(Path(base, given).absolute(), str(given)),
-        Settings(redaction=rules, keep_raw=config.getoption("arena_raw")),
+        Settings(
+            redaction=rules,
+            keep_raw=config.getoption("arena_raw"),
+            config_file=_relative(config.inipath, config.rootpath) if config.inipath is not None else "",
+        ),
         controls_workers=_xdist.controls_workers(config),
         on_run=_on_run(config),
         on_text=_on_text(config),
     )
+
+
+def _relative(path: Path, base: Path) -> str:
+    return path.relative_to(base).as_posix() if path.is_relative_to(base) else path.name
 
 
 def _on_run(config: pytest.Config) -> Callable[[RunResult], None] | None:

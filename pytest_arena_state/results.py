@@ -261,7 +261,14 @@ class _Entry:
 
 
 def publish(
-    target: Target, merged: Merged, *, replaced: frozenset[str], token: str, staging: Path, sessions: int = 1
+    target: Target,
+    merged: Merged,
+    *,
+    replaced: frozenset[str],
+    token: str,
+    staging: Path,
+    sessions: int = 1,
+    config_file: str = "",
 ) -> Published:
     """Write results; the caller holds the lock.
 
@@ -272,6 +279,7 @@ def publish(
         token: Tells this session's files from those of others with the same run ids.
         staging: A folder on the same file system for files that are not whole yet.
         sessions: How many sessions ``merged`` comes from.
+        config_file: What configured the session.
 
     Raises:
         OSError: Something cannot be written. What was there before is still there.
@@ -313,6 +321,7 @@ def publish(
         prompt_packs=packs,
         timestamp=format_time(max(ended)) if ended else None,
         completeness=completeness,
+        config_file=config_file or old.config_file,
     )
     writer.commit(index, everything)
     for stem in replaced - {entry.stem for entry in everything}:
@@ -325,9 +334,13 @@ def _named(runs: Sequence[MergedRun], token: str) -> Iterator[tuple[str, MergedR
     tokens = sorted({run.token for run in runs}, key=lambda each: (each != token, each))
     for each in tokens:
         group = [run for run in runs if run.token == each]
+        keys = [(run.run_id, (run.context.nodeid, run.context.attempt, run.conversation_id)) for run in group]
+        counts = Counter(keys)
+        # Which worker gets a test is chance, so a worker is in a name only where nothing else
+        # tells two runs apart: with --dist=each, and in the stores of sessions.
         apart = [
-            (run.run_id, (run.context.nodeid, run.context.attempt, run.context.worker, run.conversation_id))
-            for run in group
+            (run_id, (*key, run.context.worker) if counts[run_id, key] > 1 else key)
+            for run, (run_id, key) in zip(group, keys, strict=True)
         ]
         yield from zip(name_runs(apart), group, strict=True)
 
@@ -338,6 +351,7 @@ def make_index(
     prompt_packs: Iterable[str],
     timestamp: str | None,
     completeness: dict[str, Any],
+    config_file: str = "",
 ) -> dict[str, Any]:
     """The index of rows, each with its stem, in their order."""
     counted = [row for _, row in rows if not row["superseded"]]
@@ -347,6 +361,7 @@ def make_index(
         successful=sum(row["status"] == "passed" for row in counted),
         errors=sum(row["status"] in ("failed", "error") for row in counted),
         timestamp=parse_time(timestamp),
+        config_file=config_file,
         run_ids=[stem for stem, _ in rows],
         total_cost=cost,
         average_cost=cost / len(rows) if rows else 0.0,

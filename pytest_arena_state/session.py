@@ -40,6 +40,8 @@ class Settings:
 
     redaction: RedactionRules = field(default_factory=RedactionRules)
     keep_raw: bool = False
+    config_file: str = ""
+    """The file that configured the session, relative to its root; noted in the index."""
 
 
 # --- how a test ends -----------------------------------------------------------------------
@@ -388,6 +390,7 @@ class Session:
                     token=token_of(self.id),
                     staging=self.directory / "staging",
                     sessions=1 + len(dead),
+                    config_file=self.settings.config_file,
                 )
                 if not alive:
                     self._held.release()  # Windows removes no open file; nobody else publishes now

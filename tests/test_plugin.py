@@ -1,0 +1,782 @@
+"""The main path: what a suite saves is in the files that its author opens."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_arena_state import RunMetadata, load_results
+from pytest_arena_state.plugin import MARKER_KEYWORDS
+
+if TYPE_CHECKING:
+    from tests.conftest import Suite
+
+README_EXAMPLE = """
+from pytest_arena_state import ConversationState, CostInfo, Message, RunMetadata
+
+def test_refund(arena_store):
+    arena_store.save(ConversationState(id="refund-1", messages=[
+        Message(role="user", content="I want my money back"),
+        Message(role="assistant", content="Of course. Within 30 days.",
+                cost_info=CostInfo(input_tokens=21, output_tokens=7, total_cost_usd=0.0004)),
+    ]))
+    metadata = RunMetadata(run_id="refund-1", scenario_id="refund", provider_id="gpt-5-mini")
+    arena_store.save_metadata("refund-1", metadata)
+    assert "30 days" in arena_store.load("refund-1").messages[-1].content
+"""
+
+# A bit of everything that must not depend on how the suite is run.
+MIXED = """
+import pytest
+from pytest_arena_state import CostInfo
+
+@pytest.mark.parametrize("city", ["Paris", "Z\\u00fcrich", "../etc"])
+def test_capital(arena_run, city):
+    arena_run.user(city)
+    arena_run.assistant("yes", cost=CostInfo(input_tokens=3, output_tokens=1, total_cost_usd=0.01, provider_name="p"))
+
+def test_tools(arena_run):
+    call = arena_run.tool_call("search", {"q": "tea"})
+    arena_run.tool_result(call, {"hits": 2})
+    arena_run.validate("polite", passed=False, details={"word": "no"})
+
+def test_two(arena_store):
+    for name in ("b", "a"):
+        arena_store.save({"id": name, "messages": [{"role": "user", "content": name}]})
+
+def test_fails(arena_run):
+    arena_run.user("hello")
+    assert 1 == 2
+
+@pytest.mark.skip(reason="not today")
+def test_skipped(arena_run):
+    raise AssertionError
+
+def test_same_id_1(arena_store):
+    arena_store.save({"id": "same", "messages": [{"role": "user", "content": "1"}]})
+
+def test_same_id_2(arena_store):
+    arena_store.save({"id": "same", "messages": [{"role": "user", "content": "2"}]})
+
+def test_without_a_conversation():
+    pass
+"""
+
+FOUR_TESTS = """
+import pytest
+
+@pytest.mark.parametrize("n", range(4))
+def test_n(arena_store, n):
+    arena_store.save({"id": f"run-{n}", "messages": [{"role": "user", "content": f"hello {n}"}]})
+"""
+FOUR_RUNS = ["run-0", "run-1", "run-2", "run-3"]
+
+
+# --- the example, and every way to run a suite ----------------------------------------------
+
+
+def test_the_readme_example_leaves_the_files_and_the_line_that_it_promises(suite: Suite, run_args: list[str]) -> None:
+    suite.write(README_EXAMPLE)
+
+    result = suite.run_apart(*run_args)
+
+    result.assert_outcomes(passed=1)
+    workers = "2 workers, " if run_args == ["-n2"] else ""
+    line = f"arena: 1 run (1 passed), 28 tokens, $0.0004, {workers}0 lost -> arena-results/index.json"
+    assert suite.lines(result) == [line]
+    assert sorted(path.name for path in suite.path.glob("arena-results*")) == ["arena-results"]
+    assert sorted(suite.files()) == ["index.json", "refund-1.json"]
+    assert suite.said() == {"refund-1": ["I want my money back", "Of course. Within 30 days."]}
+    assert suite.rows["refund-1"]["status"] == "passed"
+    assert suite.rows["refund-1"]["file"] == "refund-1.json"
+
+
+def test_the_way_a_suite_is_run_changes_times_and_worker_names_alone(suite: Suite) -> None:
+    """Or a diff between a run on a laptop and one in CI would say nothing."""
+    suite.write(MIXED)
+
+    suite.run("-p", "no:xdist", to="alone").assert_outcomes(passed=8, failed=1, skipped=1)
+    suite.run("-n0", to="n0").assert_outcomes(passed=8, failed=1, skipped=1)
+    suite.run("-n2", to="n2").assert_outcomes(passed=8, failed=1, skipped=1)
+
+    alone = suite.files("alone")
+    assert len(alone) == 10
+    assert suite.files("n0") == alone
+    assert suite.files("n2") == alone
+
+
+@pytest.mark.parametrize("path", ["out", "out.jsonl", "out.json"])
+def test_every_form_of_results_reads_back(suite: Suite, run_args: list[str], path: str) -> None:
+    suite.write(FOUR_TESTS)
+
+    result = suite.run(*run_args, to=path)
+
+    result.assert_outcomes(passed=4)
+    assert [run.run_id for run in suite.runs(path)] == FOUR_RUNS
+    assert [run.messages[0].content for run in suite.runs(path)] == [f"hello {n}" for n in range(4)]
+    index = {"out": "out/index.json", "out.jsonl": "out.index.json", "out.json": "out.json"}[path]
+    assert suite.lines(result)[0].endswith(f"0 lost -> {index}")
+    assert [file.name for file in suite.path.glob("out*")].count("out.journals") == 0
+
+
+def test_jsonl_is_one_run_per_line_and_nothing_else(suite: Suite) -> None:
+    suite.write(FOUR_TESTS)
+
+    suite.run(to="out.jsonl")
+
+    lines = (suite.path / "out.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["RunID"] for line in lines] == FOUR_RUNS
+
+
+def test_one_json_file_holds_the_index_and_the_runs(suite: Suite) -> None:
+    suite.write(FOUR_TESTS)
+
+    suite.run(to="out.json")
+
+    document = json.loads((suite.path / "out.json").read_bytes())
+    assert list(document) == ["index", "runs"]
+    assert document["index"]["run_ids"] == FOUR_RUNS
+    assert [run["RunID"] for run in document["runs"]] == FOUR_RUNS
+
+
+def test_in_a_file_of_a_run_every_field_and_every_message_has_its_line(suite: Suite) -> None:
+    """People read and diff these files."""
+    suite.write(README_EXAMPLE)
+
+    suite.run()
+
+    text = (suite.results / "refund-1.json").read_text(encoding="utf-8")
+    document = json.loads(text)
+    assert text.endswith("}\n")
+    assert len(text.splitlines()) == 2 + len(document) + len(document["Messages"]) + 1
+
+
+def test_the_option_is_relative_to_where_pytest_was_started(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    suite.pytester.makeini("[pytest]\narena_results = from-ini")
+    suite.write(README_EXAMPLE)
+    below = suite.pytester.mkdir("below")
+    monkeypatch.chdir(below)
+
+    suite.run(str(suite.path / "test_suite.py"), to="from-option").assert_outcomes(passed=1)
+
+    assert (below / "from-option" / "index.json").is_file()
+    assert not (suite.path / "from-ini").exists()
+
+
+def test_the_ini_value_is_relative_to_the_rootdir(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch, run_args: list[str]
+) -> None:
+    suite.pytester.makeini("[pytest]\narena_results = from-ini")
+    suite.write(README_EXAMPLE)
+    monkeypatch.chdir(suite.pytester.mkdir("below"))
+
+    result = suite.pytester.runpytest(str(suite.path / "test_suite.py"), *run_args)
+
+    result.assert_outcomes(passed=1)
+    assert (suite.path / "from-ini" / "refund-1.json").is_file()
+    assert suite.lines(result)[0].endswith("-> from-ini/index.json")
+
+
+def test_collecting_only_touches_nothing(suite: Suite, run_args: list[str]) -> None:
+    suite.write(FOUR_TESTS)
+    suite.run()
+    before = {path: path.read_bytes() for path in suite.results.iterdir()}
+
+    result = suite.run(*run_args, "--collect-only", "-q")
+
+    assert suite.lines(result) == []
+    assert {path: path.read_bytes() for path in suite.results.iterdir()} == before
+    assert not (suite.path / "arena-results.journals").exists()
+
+
+def test_collecting_only_makes_nothing(suite: Suite, run_args: list[str]) -> None:
+    suite.write(FOUR_TESTS)
+
+    suite.run(*run_args, "--collect-only")
+
+    assert list(suite.path.glob("arena*")) == []
+
+
+def test_a_session_that_ran_nothing_publishes_an_empty_index(suite: Suite, run_args: list[str]) -> None:
+    """Yesterday's runs beside today's green light would be a lie."""
+    suite.write(FOUR_TESTS)
+    suite.run()
+
+    result = suite.run(*run_args, "-k", "no_such_test")
+
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert list(suite.files()) == ["index.json"]
+    assert suite.index["total_runs"] == 0
+    assert suite.index["runs"] == []
+    assert suite.lines(result)[0].startswith("arena: 0 runs, 0 tokens, $0.00, ")
+
+
+def test_a_session_replaces_the_runs_of_the_one_before(suite: Suite, run_args: list[str]) -> None:
+    suite.write(FOUR_TESTS)
+    suite.run(*run_args)
+    suite.write(FOUR_TESTS.replace("range(4)", "[3, 7]"))
+    suite.results.joinpath("notes.txt").write_text("mine", encoding="utf-8")
+
+    suite.run(*run_args)
+
+    assert sorted(suite.files()) == ["index.json", "notes.txt", "run-3.json", "run-7.json"]
+    assert suite.index["run_ids"] == ["run-3", "run-7"]
+    assert suite.index["completeness"]["sessions"] == 1
+
+
+def test_a_session_that_stops_at_the_first_failure_reports_what_ran(suite: Suite) -> None:
+    suite.write(MIXED)
+
+    result = suite.run("-x", "-p", "no:xdist")
+
+    result.assert_outcomes(passed=5, failed=1)
+    assert [row["status"] for row in suite.index["runs"]].count("failed") == 2  # a violation, and the failure
+    assert len(suite.runs()) == 7
+
+
+def test_the_last_failed_are_a_session_like_any_other(suite: Suite, run_args: list[str]) -> None:
+    suite.write(MIXED)
+    suite.run(*run_args)
+
+    result = suite.run(*run_args, "--lf")
+
+    result.assert_outcomes(failed=1)
+    assert [run.run_id for run in suite.runs()] == ["test_suite.py::test_fails"]
+
+
+def test_an_error_in_collection_is_no_error_of_the_results(suite: Suite, run_args: list[str]) -> None:
+    suite.write("import no_such_module_anywhere")
+
+    result = suite.run(*run_args)
+
+    assert result.ret in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.TESTS_FAILED)
+    assert suite.index["total_runs"] == 0
+    assert suite.lines(result)[0].endswith("0 lost -> arena-results/index.json")
+
+
+def test_it_works_where_xdist_is_not_installed(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    suite.write(README_EXAMPLE)
+    suite.pytester.makepyfile(
+        sitecustomize="""
+        import sys
+
+        class NotInstalled:
+            def find_spec(self, name, path=None, target=None):
+                if name.partition(".")[0] in ("xdist", "execnet"):
+                    raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+        sys.meta_path.insert(0, NotInstalled())
+        """
+    )
+    suite.pytester.makepyfile(
+        test_blocked="""
+        import pytest
+
+        def test_that_there_is_no_xdist():
+            with pytest.raises(ModuleNotFoundError):
+                import xdist
+        """
+    )
+    monkeypatch.setenv("PYTHONPATH", str(suite.path))
+    suite.load(xdist=False)
+
+    result = suite.pytester.runpytest_subprocess("--arena-results=arena-results")
+
+    result.assert_outcomes(passed=2)
+    assert suite.said() == {"refund-1": ["I want my money back", "Of course. Within 30 days."]}
+
+
+# --- what the fixtures and the marker add -----------------------------------------------------
+
+
+def test_what_a_test_left_empty_is_filled_in(suite: Suite, run_args: list[str]) -> None:
+    suite.write(
+        """
+        import pytest
+        from pytest_arena_state import CostInfo
+
+        @pytest.mark.parametrize("n", [1])
+        def test_it(arena_run, n):
+            arena_run.user("hello")
+            arena_run.assistant("hi", cost=CostInfo(input_tokens=1, provider_name="tea-llm"))
+        """
+    )
+
+    suite.run(*run_args)
+
+    run = suite.only_run()
+    assert run.run_id == "test_suite.py::test_it[1]"
+    assert run.scenario_id == "test_suite.py::test_it"
+    assert run.provider_id == "tea-llm"
+    assert run.labels == {
+        "pytest.attempt": "1",
+        "pytest.nodeid": "test_suite.py::test_it[1]",
+        "pytest.outcome": "passed",
+        "pytest.worker": run.labels["pytest.worker"] if run_args == ["-n2"] else "main",
+    }
+    assert run.labels["pytest.worker"] in ("main", "gw0", "gw1")
+    assert run.start_time is not None
+    assert run.end_time is not None
+    assert run.end_time - run.start_time == run.duration
+    (assertion,) = run.conversation_assertions.results
+    assert (assertion.type, assertion.passed) == ("pytest.outcome", True)
+
+
+def test_costs_of_several_providers_name_none(suite: Suite) -> None:
+    suite.write(
+        """
+        from pytest_arena_state import CostInfo
+
+        def test_it(arena_run):
+            for name in ("one", "two"):
+                arena_run.assistant("hi", cost=CostInfo(input_tokens=1, provider_name=name))
+        """
+    )
+
+    suite.run()
+
+    assert suite.only_run().provider_id == "unknown"
+
+
+def test_what_a_test_wrote_is_never_overwritten(suite: Suite) -> None:
+    suite.write(
+        """
+        import pytest
+        from datetime import datetime, timedelta, timezone
+        from pytest_arena_state import RunMetadata
+
+        @pytest.mark.arena(scenario_id="marked", provider_id="marked", run_id="marked", region="marked",
+                           labels={"tier": "marked"}, params={"from": "marker"})
+        def test_it(arena_store):
+            arena_store.save({"id": "mine", "messages": [{"role": "user", "content": "hello"}]})
+            arena_store.save_metadata("mine", RunMetadata(
+                run_id="written", scenario_id="written", provider_id="written",
+                start_time=datetime(2020, 1, 1, tzinfo=timezone.utc),
+                end_time=datetime(2020, 1, 2, tzinfo=timezone.utc),
+                duration=timedelta(seconds=3), params={"from": "test"},
+                labels={"pytest.outcome": "mine", "pytest.nodeid": "mine", "pytest.worker": "mine", "tier": "gold"},
+            ))
+        """
+    )
+
+    suite.run()
+
+    run = suite.only_run()
+    assert (run.run_id, run.scenario_id, run.provider_id) == ("written", "written", "written")
+    assert run.region == "marked"  # left empty by the test
+    assert run.params == {"from": "test"}
+    assert run.start_time is not None
+    assert run.end_time is not None
+    assert (run.start_time.year, run.end_time.day, run.duration.total_seconds()) == (2020, 2, 3)
+    assert run.labels == {
+        "pytest.attempt": "1",
+        "pytest.nodeid": "mine",
+        "pytest.outcome": "mine",
+        "pytest.worker": "mine",
+        "tier": "gold",
+    }
+
+
+def test_an_error_and_a_skip_that_a_test_wrote_stay(suite: Suite) -> None:
+    suite.write(
+        """
+        import pytest
+        from pytest_arena_state import RunMetadata
+
+        def test_error(arena_store):
+            arena_store.save_metadata("error", RunMetadata(run_id="error", error="mine"))
+            raise RuntimeError("other")
+
+        def test_skip(arena_store):
+            arena_store.save_metadata("skip", RunMetadata(run_id="skip", skipped=True, skip_reason="mine"))
+            pytest.skip("other")
+        """
+    )
+
+    suite.run()
+
+    assert suite.run_named("error").error == "mine"
+    assert suite.run_named("skip").skip_reason == "mine"
+
+
+def test_the_closest_marker_wins_and_labels_merge(suite: Suite, run_args: list[str]) -> None:
+    suite.write(
+        """
+        import pytest
+
+        pytestmark = pytest.mark.arena(scenario_id="module", provider_id="module", region="module",
+                                       labels={"a": "module", "b": "module", "c": "module"})
+
+        @pytest.mark.arena(provider_id="class", region="class", labels={"b": "class", "c": "class"})
+        class TestIt:
+            @pytest.mark.arena(region="test", labels={"c": "test"}, session_tags=["nightly"], params={"t": 0.5})
+            def test_it(self, arena_store):
+                arena_store.save({"id": "it", "messages": []})
+        """
+    )
+
+    suite.run(*run_args).assert_outcomes(passed=1)
+
+    run = suite.only_run()
+    assert (run.scenario_id, run.provider_id, run.region) == ("module", "class", "test")
+    assert {name: run.labels[name] for name in "abc"} == {"a": "module", "b": "class", "c": "test"}
+    assert run.session_tags == ["nightly"]
+    assert run.params == {"t": 0.5}
+
+
+def test_the_marker_takes_the_fields_of_run_metadata() -> None:
+    """The plugin has them spelled out, so that it need not import the models in every pytest run."""
+    assert set(RunMetadata.model_fields) == MARKER_KEYWORDS
+
+
+@pytest.mark.parametrize(
+    ("marker", "complaint"),
+    [("arena(scenari='x')", "unknown keyword 'scenari'"), ("arena('x')", "positional arguments")],
+)
+def test_a_wrong_marker_is_a_collection_error_that_lists_the_keywords(
+    suite: Suite, run_args: list[str], marker: str, complaint: str
+) -> None:
+    """A typo would otherwise be found when somebody misses the label."""
+    suite.write(f"import pytest\n@pytest.mark.{marker}\ndef test_it():\n    raise AssertionError")
+
+    result = suite.run(*run_args)
+
+    result.assert_outcomes(errors=2 if run_args == ["-n2"] else 1)
+    text = result.stdout.str()
+    assert complaint in text
+    assert ", ".join(sorted(MARKER_KEYWORDS)) in text
+
+
+def test_a_wrong_marker_is_found_without_the_option_too(suite: Suite) -> None:
+    suite.write("import pytest\n@pytest.mark.arena(scenari='x')\ndef test_it():\n    pass")
+
+    suite.pytester.runpytest().assert_outcomes(errors=1)
+
+
+def test_a_wrong_value_in_a_marker_costs_the_test_nothing(suite: Suite) -> None:
+    suite.write(
+        """
+        import pytest
+
+        @pytest.mark.arena(scenario_id="s", self_play="perhaps")
+        def test_it(arena_run):
+            arena_run.user("hello")
+        """
+    )
+
+    result = suite.run("-W", "error")
+
+    result.assert_outcomes(passed=1)
+    assert any("arena marker of test_suite.py::test_it" in line for line in suite.lines(result))
+    assert suite.said() == {"test_suite.py::test_it": ["hello"]}
+
+
+def test_a_test_sees_its_own_conversations_only(suite: Suite) -> None:
+    suite.write(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("n", range(3))
+        def test_it(arena_store, arena_run, n):
+            arena_run.user("hello")
+            arena_store.save_metadata(arena_run.id, {"run_id": f"run-{n}"})
+            assert arena_store.list_run_ids() == [arena_run.id]
+        """
+    )
+
+    suite.run().assert_outcomes(passed=3)
+
+
+def test_the_session_store_is_one_per_process_and_its_runs_get_no_verdict(suite: Suite, run_args: list[str]) -> None:
+    suite.write(
+        """
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def warmed_up(arena_session_store):
+            arena_session_store.save({"id": "warm-up", "messages": [{"role": "user", "content": "are you there?"}]})
+            return arena_session_store
+
+        def test_it(warmed_up):
+            assert warmed_up.load("warm-up").messages
+            raise RuntimeError("broken")
+        """
+    )
+
+    suite.run(*run_args).assert_outcomes(failed=1)
+
+    run = suite.only_run()
+    assert run.run_id == "warm-up"
+    assert run.error == ""
+    assert run.conversation_assertions.total == 0
+    assert list(run.labels) == ["pytest.worker"]
+    assert suite.rows["warm-up"]["status"] == "passed"
+
+
+# --- deletion, names, hostile ids ----------------------------------------------------------
+
+
+def test_what_is_deleted_leaves_the_report_and_is_counted(suite: Suite, run_args: list[str]) -> None:
+    suite.write(
+        """
+        def save(store, *names):
+            for name in names:
+                store.save({"id": name, "messages": [{"role": "user", "content": name}]})
+
+        def test_delete(arena_store):
+            save(arena_store, "kept", "deleted")
+            arena_store.delete("deleted")
+            arena_store.delete("never there")
+
+        def test_clear(arena_store):
+            save(arena_store, "one", "two")
+            arena_store.clear()
+            save(arena_store, "two")
+        """
+    )
+
+    result = suite.run(*run_args)
+
+    assert suite.said() == {"kept": ["kept"], "two": ["two"]}
+    assert suite.index["completeness"]["deleted"] == 3
+    assert ", 3 deleted, " in suite.lines(result)[0]
+
+
+def test_runs_with_one_id_all_get_a_digest(suite: Suite) -> None:
+    """None is written over another, and each has the same name in every run of the suite."""
+    suite.write(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("n", range(3))
+        def test_it(arena_store, n):
+            arena_store.save({"id": "same", "messages": [{"role": "user", "content": str(n)}]})
+        """
+    )
+
+    suite.run("-p", "no:xdist")
+    names = suite.index["run_ids"]
+    suite.run("-n0")
+
+    assert suite.index["run_ids"] == names
+    assert len(set(names)) == 3
+    for name, run in zip(names, suite.runs(), strict=True):
+        stem, _, digest = name.partition("~")
+        assert (stem, len(digest), run.run_id) == ("same", 8, "same")
+        int(digest, 16)
+    assert [run.messages[0].content for run in suite.runs()] == ["0", "1", "2"]
+
+
+HOSTILE_IDS = [
+    "../outside",
+    "/etc/outside",
+    "..",
+    ".",
+    ".hidden",
+    "a/b",
+    "a\\b",
+    "C:\\windows",
+    "index",
+    "Index",
+    "con",
+    "NUL.txt",
+    "case",
+    "CASE",
+    "x" * 5_000,
+    "x" * 4_999 + "y",
+    "gr\u00fc\u00dfe",
+    "gru\u0308\u00dfe",
+    "\u202egnp.exe",
+    "new\nline",
+    "nul\0byte",
+    "trailing.",
+    "trailing ",
+    "-rf",
+    "a~b",
+    "%2e%2e%2f",
+    "$(touch outside)",
+]
+
+
+def test_no_id_leads_out_of_the_results(suite: Suite, monkeypatch: pytest.MonkeyPatch, run_args: list[str]) -> None:
+    """Ids come from models and from the web."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setattr("sys.dont_write_bytecode", True)
+    suite.write(
+        f"""
+        import pytest
+
+        IDS = {HOSTILE_IDS!r}
+
+        @pytest.mark.parametrize("n", range(len(IDS)))
+        def test_it(arena_store, n):
+            arena_store.save({{"id": IDS[n], "messages": [{{"role": "user", "content": str(n)}}]}})
+        """
+    )
+    before = everything(suite.path.parent)
+
+    result = suite.run(*run_args, "-W", "error", "-p", "no:cacheprovider")
+
+    result.assert_outcomes(passed=len(HOSTILE_IDS))
+    assert {run.run_id: run.messages[0].content for run in suite.runs()} == {
+        run_id: str(n) for n, run_id in enumerate(HOSTILE_IDS)
+    }
+    assert all(path.parent == suite.results for path in suite.results.rglob("*"))
+    assert len({name.lower() for name in suite.files()}) == len(HOSTILE_IDS) + 1
+    assert max(map(len, suite.files())) < 200
+    assert not any(name.startswith(".") for name in suite.files())
+    assert {path.parent for path in everything(suite.path.parent) - before} == {suite.results}
+
+
+def everything(directory: Path) -> set[Path]:
+    return {Path(parent, name) for parent, _, names in os.walk(directory) for name in names}
+
+
+# --- bad input never changes how a test ends ------------------------------------------------
+
+
+@pytest.mark.parametrize("outcome", ["passed", "failed"])
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("taken", "'taken' is a file, not a directory"),
+        ("taken/below", "so 'taken/below' cannot be made"),
+        ("folder.json", "'folder.json' is a directory, not a file"),
+        ("taken/x.jsonl", "so 'taken/x.jsonl' cannot be made"),
+    ],
+)
+def test_results_that_cannot_be_written_change_no_outcome(
+    suite: Suite, run_args: list[str], path: str, message: str, outcome: str
+) -> None:
+    suite.path.joinpath("taken").write_text("mine", encoding="utf-8")
+    suite.pytester.mkdir("folder.json")
+    suite.write(README_EXAMPLE + ("    assert False" if outcome == "failed" else ""))
+
+    result = suite.run(*run_args, "-W", "error", to=path)
+
+    result.assert_outcomes(**{outcome: 1})
+    assert result.ret == (pytest.ExitCode.OK if outcome == "passed" else pytest.ExitCode.TESTS_FAILED)
+    first, last = suite.lines(result)
+    assert message in first
+    assert "1 run kept" in first
+    assert last.startswith("arena: journals are kept; to make the report: arena-state recover ")
+    assert (Path(last.rpartition("recover ")[2]) / "session.token").is_file()
+    assert suite.path.joinpath("taken").read_text(encoding="utf-8") == "mine"
+
+
+def test_an_object_that_is_not_json_changes_no_outcome(suite: Suite, run_args: list[str]) -> None:
+    suite.write(
+        """
+        import decimal, uuid
+
+        class Odd:
+            def __repr__(self):
+                raise RuntimeError("not even this")
+
+        loop = []
+        loop.append(loop)
+        ODD = {"object": Odd(), "set": {1}, "bytes": b"\\xff", "nan": float("nan"), "loop": loop, "deep": {3: "key"},
+               "lone": "\\ud800", "type": int, "function": len, "decimal": decimal.Decimal(1), "plain": "kept"}
+
+        def test_it(arena_store, arena_run):
+            arena_store.save({"id": "odd", "metadata": ODD, "messages": [
+                {"role": "user", "content": "hello", "meta": ODD}]})
+            arena_store.save_metadata("odd", {"run_id": "odd", "params": ODD})
+            arena_run.assistant("hi", meta=ODD)
+            arena_run.check("odd", True, details=ODD)
+            arena_run.param("odd", Odd())
+        """
+    )
+
+    result = suite.run(*run_args, "-W", "error")
+
+    result.assert_outcomes(passed=1)
+    assert result.ret == 0
+    odd = suite.run_named("odd")
+    assert odd.params["plain"] == "kept"
+    assert odd.messages[0].meta["plain"] == "kept"
+    troubles = suite.index["completeness"]["troubles"]
+    assert any("params" in kind for kind in troubles), troubles
+    assert len(suite.lines(result)) > 1
+
+
+def test_a_deprecated_name_is_the_only_thing_that_warns(suite: Suite) -> None:
+    suite.write(
+        """
+        def test_old(arena_store):
+            arena_store.save_run_metadata("a", {"run_id": "a"})
+
+        def test_new(arena_store):
+            arena_store.save_metadata("a", {"run_id": "a"})
+        """
+    )
+
+    suite.run("-W", "error").assert_outcomes(passed=1, failed=1)
+
+
+# --- edits in place -------------------------------------------------------------------------
+
+
+def test_every_edit_of_an_earlier_message_is_in_the_report(suite: Suite) -> None:
+    """A suite edits what it holds, saves again, and must not find yesterday's words."""
+    suite.write(
+        """
+        from datetime import datetime, timedelta, timezone
+        from pytest_arena_state import ContentPart, CostInfo, Message, MessageValidation, ToolCall, ToolResult
+        from pytest_arena_state import ConversationState, MediaContent
+
+        EDITS = {
+            "role": lambda m: setattr(m, "role", "assistant"),
+            "content": lambda m: setattr(m, "content", "EDITED"),
+            "meta": lambda m: m.meta.__setitem__("key", "EDITED"),
+            "deep": lambda m: m.meta["a"]["b"][0].__setitem__("c", "EDITED"),
+            "list": lambda m: m.meta["a"]["b"].append("EDITED"),
+            "cost": lambda m: setattr(m.cost_info, "provider_name", "EDITED"),
+            "call": lambda m: setattr(m.tool_calls[0], "name", "EDITED"),
+            "args": lambda m: m.tool_calls[0].args["x"].append("EDITED"),
+            "calls": lambda m: m.tool_calls.append(ToolCall(id="2", name="EDITED", args={})),
+            "part": lambda m: setattr(m.parts[0], "text", "EDITED"),
+            "validation": lambda m: m.validations[0].details.__setitem__("x", "EDITED"),
+        }
+
+        def message():
+            return Message(
+                role="user", content="", meta={"a": {"b": [{"c": 1}]}}, cost_info=CostInfo(input_tokens=1),
+                tool_calls=[ToolCall(id="1", name="n", args={"x": [1]})], parts=[ContentPart(type="text", text="t")],
+                validations=[MessageValidation(validator_type="v", passed=True, details={"x": "y"})],
+            )
+
+        def test_it(arena_store):
+            for name, edit in EDITS.items():
+                state = ConversationState(id=name, messages=[message(), message()])
+                arena_store.save(state)
+                before = arena_store.load(name)
+                state.messages.append(Message(role="user", content="more"))
+                edit(state.messages[0])
+                arena_store.save(state)
+                assert before.messages[0] != arena_store.load(name).messages[0], name
+                assert before.messages[1] == arena_store.load(name).messages[1], name
+        """
+    )
+
+    suite.run("-p", "no:xdist").assert_outcomes(passed=1)
+
+    for run in suite.runs():
+        edited, other, more = [message.to_json() for message in run.messages]
+        assert edited != other, run.run_id
+        assert "EDITED" in edited or run.run_id == "role"
+        assert "EDITED" not in other + more
+
+
+def test_load_results_is_what_the_readme_says(suite: Suite) -> None:
+    suite.write(README_EXAMPLE)
+    suite.run()
+
+    (run,) = load_results(suite.results)
+
+    assert run.messages[-1].content == "Of course. Within 30 days."
+    assert run.cost.total_cost_usd == 0.0004

@@ -1,0 +1,121 @@
+"""Installed and not used, the plugin is not there; with its fixtures alone it is in memory only."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Suite
+
+PLAIN = """
+import atexit, json, sys
+
+def test_it():
+    pass
+
+def write_down():
+    with open("modules.json", "w") as stream:
+        json.dump(sorted(sys.modules), stream)
+
+atexit.register(write_down)
+"""
+SAVES = """
+import pytest
+
+@pytest.mark.arena(scenario_id="s", labels={"a": "b"})
+def test_it(arena_store, arena_session_store, arena_run):
+    arena_run.user("hello")
+    arena_run.assistant("hi")
+    for store in (arena_store, arena_session_store):
+        store.save({"id": "a", "messages": [{"role": "user", "content": "hello"}]})
+        store.save_metadata("a", {"run_id": "a"})
+        assert store.get_result("a").messages[0].content == "hello"
+    assert arena_run.id == "test_suite.py::test_it"
+"""
+
+
+def modules_after(suite: Suite, *args: str) -> set[str]:
+    suite.pytester.runpytest_subprocess(*args).assert_outcomes(passed=1)
+    return set(json.loads((suite.path / "modules.json").read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("mode", ["alone", "-n0"])
+def test_a_run_that_does_not_use_the_plugin_imports_nothing_for_it(suite: Suite, mode: str) -> None:
+    """Everyone who has it installed would pay for it in every run."""
+    suite.write(PLAIN)
+    suite.load(xdist=mode == "-n0")
+    args = ["-n0"] if mode == "-n0" else []
+
+    without = modules_after(suite, "-p", "no:arena_state", *args)
+    installed = modules_after(suite, *args)
+
+    assert without - installed == set()
+    assert installed - without == {
+        "pytest_arena_state",
+        "pytest_arena_state.hookspecs",
+        "pytest_arena_state.plugin",
+    }
+
+
+def test_a_run_that_does_not_use_the_plugin_leaves_nothing(suite: Suite, run_args: list[str]) -> None:
+    suite.write("def test_it():\n    pass")
+
+    result = suite.pytester.runpytest_subprocess(*run_args, "-p", "no:cacheprovider", "-W", "error")
+
+    result.assert_outcomes(passed=1)
+    assert "arena:" not in result.stdout.str() + result.stderr.str()
+    assert sorted(path.name for path in suite.path.iterdir() if path.name != "__pycache__") == [
+        "runpytest-0",
+        "test_suite.py",
+    ]
+
+
+def test_fixtures_alone_stay_in_memory(suite: Suite, run_args: list[str]) -> None:
+    """A suite that uses them passes anywhere, whether or not somebody wants results."""
+    suite.write(SAVES)
+
+    result = suite.pytester.runpytest_subprocess(*run_args, "-p", "no:cacheprovider", "-W", "error")
+
+    result.assert_outcomes(passed=1)
+    assert "arena:" not in result.stdout.str() + result.stderr.str()
+    assert sorted(path.name for path in suite.path.iterdir() if path.name != "__pycache__") == [
+        "runpytest-0",
+        "test_suite.py",
+    ]
+
+
+def test_fixtures_alone_load_no_journal(suite: Suite) -> None:
+    suite.write(PLAIN + SAVES.replace("test_it", "test_saves"))
+    suite.load(xdist=False)
+
+    suite.pytester.runpytest_subprocess().assert_outcomes(passed=1, failed=1)
+
+    modules = json.loads((suite.path / "modules.json").read_text(encoding="utf-8"))
+    assert "pytest_arena_state.store" in modules
+    assert not {"pytest_arena_state.journal", "pytest_arena_state.results", "filelock"} & set(modules)
+
+
+def test_the_plugin_can_be_switched_off_by_name(suite: Suite) -> None:
+    suite.write("def test_it(arena_store):\n    pass")
+    suite.load(xdist=False)
+
+    result = suite.pytester.runpytest_subprocess("-p", "no:arena_state")
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*fixture 'arena_store' not found*"])
+
+
+def test_the_fixtures_and_the_marker_are_documented(suite: Suite) -> None:
+    """`pytest --fixtures` and `pytest --markers` are where people look."""
+    fixtures = suite.pytester.runpytest("--fixtures", "-q").stdout.str()
+    markers = suite.pytester.runpytest("--markers").stdout.str()
+    options = suite.pytester.runpytest("--help").stdout.str()
+
+    for name in ("arena_store", "arena_session_store", "arena_run"):
+        assert f"\n{name}" in fixtures
+    assert "@pytest.mark.arena(**metadata)" in markers
+    assert "--arena-results=PATH" in options
+    assert "arena_results (string)" in options
