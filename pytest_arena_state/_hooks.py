@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,7 +134,7 @@ def phase_report(report: pytest.TestReport) -> PhaseReport:
     from .session import PhaseReport
 
     return PhaseReport(
-        when=report.when or "",
+        when=str(report.when),
         outcome=str(report.outcome),
         message=_message(report)[:_MESSAGE_LIMIT] if report.outcome != "passed" or hasattr(report, "wasxfail") else "",
         expected=hasattr(report, "wasxfail"),
@@ -230,9 +231,10 @@ class SessionHooks(TestHooks):
         assert self._session is not None
         outcome = self._session.outcome
         try:
-            self._config.hook.pytest_arena_results(
-                config=self._config, path=self._session.target.path, index=outcome.index if outcome else None
-            )
+            with _outcomes_as_errors():
+                self._config.hook.pytest_arena_results(
+                    config=self._config, path=self._session.target.path, index=outcome.index if outcome else None
+                )
         except Exception as error:  # noqa: BLE001 - somebody's hook may raise anything
             self._failure = f"pytest_arena_results raised {type(error).__name__}: {error}"
 
@@ -307,12 +309,22 @@ def _relative(path: Path, base: Path) -> str:
     return path.relative_to(base).as_posix() if path.is_relative_to(base) else path.name
 
 
+@contextmanager
+def _outcomes_as_errors() -> Iterator[None]:
+    """Treat `pytest.fail` and `pytest.skip` in somebody's hook like any exception: they are no `Exception`."""
+    try:
+        yield
+    except (pytest.fail.Exception, pytest.skip.Exception) as error:
+        raise RuntimeError(f"{type(error).__name__}: {error}") from error
+
+
 def _on_run(config: pytest.Config) -> Callable[[RunResult], None] | None:
     if not config.hook.pytest_arena_run.get_hookimpls():
         return None
 
     def call(run: RunResult) -> None:
-        config.hook.pytest_arena_run(config=config, run=run)
+        with _outcomes_as_errors():
+            config.hook.pytest_arena_run(config=config, run=run)
 
     return call
 
@@ -322,7 +334,8 @@ def _on_text(config: pytest.Config) -> Callable[[str], str | None] | None:
         return None
 
     def call(text: str) -> str | None:
-        answer: str | None = config.hook.pytest_arena_redact(config=config, text=text)
+        with _outcomes_as_errors():
+            answer: str | None = config.hook.pytest_arena_redact(config=config, text=text)
         return answer
 
     return call

@@ -50,6 +50,14 @@ def _parser() -> argparse.ArgumentParser:
     validate = verbs.add_parser("validate", help="check every file against the format")
     validate.add_argument("path", help="a results directory, a .jsonl, a .json, or a session's journals")
     validate.set_defaults(verb=_validate)
+    merge = verbs.add_parser("merge", help="several results into one")
+    merge.add_argument("paths", nargs="+", metavar="PATH", help="results directories, .jsonl and .json files")
+    merge.add_argument("-o", "--output", required=True, metavar="OUT", help="a directory, a .jsonl or a .json")
+    merge.add_argument("--expect", type=int, metavar="N", help="fail unless there are N inputs, all of them whole")
+    merge.add_argument(
+        "--on-conflict", choices=("keep", "fail"), default="keep", help="different runs with one name (default: keep)"
+    )
+    merge.set_defaults(verb=_merge)
     return parser
 
 
@@ -94,6 +102,26 @@ def _recover(options: argparse.Namespace) -> int:
     for kind, count in sorted(merged.troubles.items()):
         _say(f"{printable(kind)}" + (f" ({count} times)" if count > 1 else ""))
     return 0
+
+
+def _merge(options: argparse.Namespace) -> int:
+    from .shards import merge
+
+    outcome = merge(options.paths, options.output, fail_on_conflict=options.on_conflict == "fail")
+    assert outcome.index is not None
+    whole = sum(not shard.problems for shard in outcome.shards)
+    _say(
+        f"merged {plural(whole, 'input')}: {describe_runs(row.to_dict() for row in outcome.index.runs)} "
+        f"-> {printable(outcome.target.shown_index, 1000)}"
+    )
+    if outcome.conflicts:
+        _say(f"{plural(len(outcome.conflicts), 'name')} of different runs: all are kept under names of their own")
+    for problem in outcome.problems:
+        sys.stderr.write(f"arena-state: {printable(problem, 1000)}\n")
+    if options.expect is not None and whole != options.expect:
+        sys.stderr.write(f"arena-state: {options.expect} whole inputs were expected, {whole} were there\n")
+        return 1
+    return 1 if outcome.problems else 0
 
 
 def _validate(options: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -20,7 +20,10 @@ from .journal import SUFFIX, Damage, Record, Slice, read_records
 from .telemetry import facts_of
 from .verdict import RunContext, Verdict, crashed, fill_in, interrupted
 
-LOST_MESSAGE = b'{"role":"system","content":"[this message was lost: its journal record is damaged]","timestamp":"0001-01-01T00:00:00Z"}'
+LOST_MESSAGE = (
+    b'{"role":"system","content":"[this message was lost: its journal record is damaged]",'
+    b'"timestamp":"0001-01-01T00:00:00Z"}'
+)
 
 
 @dataclass(slots=True)
@@ -219,7 +222,9 @@ def merge_session(directory: Path, *, token: str = "", interrupted_by: str = "")
         _account(merged, journal, interrupted_by)
         for number, conversation in sorted(journal.conversations.items()):
             context = journal.contexts.get(conversation.store, RunContext(worker=journal.worker))
-            conversation_id = conversation.id if conversation.id is not None else f"lost-id-{journal.path.stem}-{number}"
+            conversation_id = (
+                conversation.id if conversation.id is not None else f"lost-id-{journal.path.stem}-{number}"
+            )
             key = (context.worker, context.nodeid, context.attempt, conversation_id)
             stamp = (conversation.changed, journal.path.name, number)
             if key not in chosen or chosen[key][0] < stamp:
@@ -277,7 +282,13 @@ def _run(
     complete = not conversation.gap or None not in conversation.messages
     if conversation.report is not None and complete:
         return MergedRun(
-            context, conversation_id, conversation.run_id, journal.path, conversation.messages, conversation.report, None
+            context,
+            conversation_id,
+            conversation.run_id,
+            journal.path,
+            conversation.messages,
+            conversation.report,
+            None,
         )
     verdict = verdicts.get((context.worker, context.nodeid, context.attempt))
     died = verdict is None and bool(context.nodeid)
@@ -299,9 +310,7 @@ def _run(
         problem = f"{missing} of {len(texts)} messages are lost: their journal records are damaged"
         metadata["error"] = f"{metadata['error']}\n{problem}" if metadata.get("error") else problem
     composed = document.compose(metadata, conversation.head.get("metadata") or {}, facts)
-    run = MergedRun(
-        context, conversation_id, metadata["run_id"], journal.path, conversation.messages, None, composed
-    )
+    run = MergedRun(context, conversation_id, metadata["run_id"], journal.path, conversation.messages, None, composed)
     run.crashed = died and verdict is not None and verdict.outcome == "crashed"
     return run
 
@@ -316,7 +325,7 @@ def _verdict_of_the_dead(journal: JournalContents, context: RunContext, interrup
 
 
 def _wall_clock(nanoseconds: int) -> str:
-    return format_time(datetime.fromtimestamp(nanoseconds // 1000 / 1e6, timezone.utc))
+    return format_time(datetime.fromtimestamp(nanoseconds // 1000 / 1e6, UTC))
 
 
 def mark_superseded(runs: Sequence[MergedRun]) -> None:

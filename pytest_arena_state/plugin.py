@@ -7,12 +7,11 @@ option or a fixture asks for it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-
     from .recorder import ArenaRun
     from .store import ArenaStateStore
 

@@ -14,18 +14,20 @@ import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from . import document
 from ._wire import dumps, format_time, loads
 from .journal import JOURNAL_VERSION, JournalWriter, encode_record, tell_of_forks
 from .models import RunResult
-from .redaction import Redactor
-from .store import ArenaStateStore, Change, Conversation
 from .telemetry import facts_of
 from .trace import RAW_REQUEST_KEY, RAW_RESPONSE_KEY
 from .verdict import RunContext, Verdict, fill_in
+
+if TYPE_CHECKING:
+    from .redaction import Redactor
+    from .store import ArenaStateStore, Change, Conversation
 
 _RAW_MARK = b'"_llm_raw_re'
 _TROUBLE_LIMIT = 100  # distinct kinds; more would be a list of its own
@@ -108,7 +110,7 @@ class Recording:
             "worker": self.worker,
             "pid": self._pid,
             "forked": forked,
-            "started": format_time(datetime.now(timezone.utc)),
+            "started": format_time(datetime.now(UTC)),
         }
         self.writer.append(encode_record("journal", dumps(header)))
 
@@ -248,7 +250,7 @@ class Recording:
             facts=conversation.facts,
             context=store.context,
             verdict=verdict,
-            last_save=format_time(datetime.fromtimestamp(log.changed // 1000 / 1e6, timezone.utc)),
+            last_save=format_time(datetime.fromtimestamp(log.changed // 1000 / 1e6, UTC)),
         )
         composed = document.compose(metadata, conversation.head.get("metadata") or {}, conversation.facts)
         if self._on_run is not None and verdict is not None:

@@ -13,15 +13,27 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, ValidationError
 
 from . import document
-from ._wire import NoneIsEmptyList, NoneIsEmptyMap, Text, TextList, TextMap, Time, WireModel, dumps, loads, parse_time
-from ._wire import format_time, shortened
+from ._wire import (
+    NoneIsEmptyList,
+    NoneIsEmptyMap,
+    Text,
+    TextList,
+    TextMap,
+    Time,
+    WireModel,
+    dumps,
+    format_time,
+    loads,
+    parse_time,
+    shortened,
+)
 from .errors import ResultsError
 from .merge import Merged, MergedRun, SliceReader
 from .models import RunResult
@@ -621,7 +633,7 @@ def iterate_results(path: str | Path) -> Iterator[RunResult]:
     """The same, one run at a time."""
     file = Path(path)
     if file.is_dir():
-        for name in _run_files(file):
+        for name in run_files(file):
             yield load_run(name)
     elif file.suffix == ".jsonl":
         with file.open("rb") as stream:
@@ -642,7 +654,12 @@ def iterate_results(path: str | Path) -> Iterator[RunResult]:
             yield _parse_run(text, str(file))
 
 
-def _run_files(directory: Path) -> list[Path]:
+def run_files(directory: Path) -> list[Path]:
+    """The files of the runs in a directory: those that its index names, or all without one.
+
+    Raises:
+        ResultsError: The index cannot be read, or names something outside the directory.
+    """
     index = directory / "index.json"
     if index.exists():
         names = []
@@ -670,5 +687,6 @@ __all__ = [
     "publish",
     "publish_lock",
     "read_index",
+    "run_files",
     "stems_of",
 ]

@@ -14,20 +14,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import results
 from ._wire import format_time
 from .journal import SUFFIX, ChannelSink, HeldFile, JournalFile, JournalWriter, is_held
 from .merge import CONTROLLER, Merged, journal_paths, merge_session
-from .models import RunResult
 from .recording import Recording, StoreRecording, token_of
 from .redaction import RedactionRules, Redactor
-from .results import Index, Target
 from .store import ArenaStateStore
 from .verdict import RunContext, Verdict, interrupted
+
+if TYPE_CHECKING:
+    from .models import RunResult
+    from .results import Index, Target
 
 _BIRTH = 10.0  # seconds in which a journal may exist without its first record
 _WORKER_PATIENCE = 15.0  # seconds that a publication waits for workers to end after an interruption
@@ -133,7 +135,7 @@ class TestRecorder:
             worker=self.recording.worker,
             nodeid=nodeid,
             attempt=number,
-            started=format_time(datetime.now(timezone.utc)),
+            started=format_time(datetime.now(UTC)),
         )
         attempt = self._attempts[key] = Attempt(key, context)
         return attempt
@@ -273,7 +275,7 @@ class Session:
         self.target = target
         self.settings = settings
         self.controls_workers = controls_workers
-        self.id = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}-{secrets.token_hex(4)}"
         self.token = secrets.token_hex(16)
         self.problem = target.check()
         self._replaced = results.stems_of(target) if not self.problem else frozenset[str]()
@@ -334,9 +336,7 @@ class Session:
                     journal = self._far[worker] = JournalFile(self.directory / f"{worker}{SUFFIX}")
                 journal.write_line(str(line).encode("utf-8"))
             except OSError as error:
-                self.tests.recording.trouble(
-                    f"a save of worker {worker} could not be filed: {error.strerror or error}"
-                )
+                self.tests.recording.trouble(f"a save of worker {worker} could not be filed: {error.strerror or error}")
 
         return receive
 

@@ -95,7 +95,9 @@ def summary_lines(session: Session) -> list[str]:
         f"{kind}" + (f" ({count} times)" if count > 1 else "") for kind, count in sorted(merged.troubles.items())
     )
     if outcome.kept:
-        lines.append(f"arena: journals are kept; to make the report: arena-state recover {printable(outcome.kept, 1000)}")
+        lines.append(
+            f"arena: journals are kept; to make the report: arena-state recover {printable(outcome.kept, 1000)}"
+        )
     return lines
 
 
@@ -112,4 +114,6 @@ def index_line(index: Index) -> str:
     rows = [row.to_dict() for row in index.runs]
     if rows:
         return describe_runs(rows)
-    return f"{plural(index.total_runs, 'run')} ({index.successful} passed, {index.errors} failed), {usd(index.total_cost)}"
+    return (
+        f"{plural(index.total_runs, 'run')} ({index.successful} passed, {index.errors} failed), {usd(index.total_cost)}"
+    )

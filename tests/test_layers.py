@@ -38,6 +38,7 @@ CORE = (
     "session",
     "recovery",
     "validation",
+    "shards",
     "summary",
     "termination",
     "trials",

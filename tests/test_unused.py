@@ -22,6 +22,7 @@ def write_down():
 
 atexit.register(write_down)
 """
+OF_PYTESTER = {"__pycache__", "runpytest-0", "runpytest-current", "stderr", "stdout", "test_suite.py"}
 SAVES = """
 import pytest
 
@@ -46,10 +47,11 @@ def modules_after(suite: Suite, *args: str) -> set[str]:
 def test_a_run_that_does_not_use_the_plugin_imports_nothing_for_it(suite: Suite, mode: str) -> None:
     """Everyone who has it installed would pay for it in every run."""
     suite.write(PLAIN)
-    suite.load(xdist=mode == "-n0")
     args = ["-n0"] if mode == "-n0" else []
 
+    suite.load(xdist=mode == "-n0", ours=False)
     without = modules_after(suite, "-p", "no:arena_state", *args)
+    suite.load(xdist=mode == "-n0")
     installed = modules_after(suite, *args)
 
     assert without - installed == set()
@@ -67,10 +69,7 @@ def test_a_run_that_does_not_use_the_plugin_leaves_nothing(suite: Suite, run_arg
 
     result.assert_outcomes(passed=1)
     assert "arena:" not in result.stdout.str() + result.stderr.str()
-    assert sorted(path.name for path in suite.path.iterdir() if path.name != "__pycache__") == [
-        "runpytest-0",
-        "test_suite.py",
-    ]
+    assert {path.name for path in suite.path.iterdir()} <= OF_PYTESTER
 
 
 def test_fixtures_alone_stay_in_memory(suite: Suite, run_args: list[str]) -> None:
@@ -81,28 +80,29 @@ def test_fixtures_alone_stay_in_memory(suite: Suite, run_args: list[str]) -> Non
 
     result.assert_outcomes(passed=1)
     assert "arena:" not in result.stdout.str() + result.stderr.str()
-    assert sorted(path.name for path in suite.path.iterdir() if path.name != "__pycache__") == [
-        "runpytest-0",
-        "test_suite.py",
-    ]
+    assert {path.name for path in suite.path.iterdir()} <= OF_PYTESTER
 
 
 def test_fixtures_alone_load_no_journal(suite: Suite) -> None:
     suite.write(PLAIN + SAVES.replace("test_it", "test_saves"))
     suite.load(xdist=False)
 
-    suite.pytester.runpytest_subprocess().assert_outcomes(passed=1, failed=1)
+    suite.pytester.runpytest_subprocess().assert_outcomes(passed=2)
 
     modules = json.loads((suite.path / "modules.json").read_text(encoding="utf-8"))
     assert "pytest_arena_state.store" in modules
     assert not {"pytest_arena_state.journal", "pytest_arena_state.results", "filelock"} & set(modules)
 
 
-def test_the_plugin_can_be_switched_off_by_name(suite: Suite) -> None:
+def test_the_plugin_is_found_by_itself_and_can_be_switched_off_by_name(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
     suite.write("def test_it(arena_store):\n    pass")
-    suite.load(xdist=False)
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+    suite.load(xdist=False, ours=False)
 
-    result = suite.pytester.runpytest_subprocess("-p", "no:arena_state")
+    suite.pytester.runpytest_subprocess("-p", "no:xdist").assert_outcomes(passed=1)
+    result = suite.pytester.runpytest_subprocess("-p", "no:xdist", "-p", "no:arena_state")
 
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*fixture 'arena_store' not found*"])

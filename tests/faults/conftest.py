@@ -1,4 +1,4 @@
-"""Prints one table of the faults: event × mode → kept/saved."""
+"""Prints one table of the faults: event by mode → kept/saved."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from harness import MODES, Suite
 
 

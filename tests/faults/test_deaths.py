@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from harness import Suite, in_turn, send, send_group
 
 Check = Callable[[str], None]
@@ -92,9 +93,7 @@ def test_ctrl_c_twice_leaves_a_report_at_once(suite: Suite, kept_everything: Che
         time.sleep(0.3)  # a person's second Ctrl-C; whether it comes early or late, nothing may be lost
 
     suite.run(
-        hit=in_turn(
-            suite.wait_for_saves(SAVES_UNTIL_LONG), send_group(signal.SIGINT), pause, send_group(signal.SIGINT)
-        )
+        hit=in_turn(suite.wait_for_saves(SAVES_UNTIL_LONG), send_group(signal.SIGINT), pause, send_group(signal.SIGINT))
     )
     if not (suite.folder / "results").exists():
         assert suite.recover().returncode == 0
@@ -258,7 +257,7 @@ def test_harm_to_the_results_changes_no_outcome(suite: Suite, harm: str, kept_ev
 
     assert "13 passed" in ended.output
     assert ended.status == 0
-    kept, saved = suite.kept()
+    _kept, _saved = suite.kept()
     if "no results" in ended.line:
         (suite.folder / "results").unlink()
         assert suite.recover().returncode == 0

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from harness import Suite
 
 Record = Callable[[str, object], None]
@@ -43,7 +44,7 @@ def _wrapper(folder: Path, hidden: Path) -> Path:
     wrapper = folder / "python-elsewhere"
     wrapper.write_text(
         "#!/bin/sh\n"
-        f"exec unshare -m sh -c 'mount -t tmpfs none \"{hidden}\" && cd \"{folder}\" && "
+        f'exec unshare -m sh -c \'mount -t tmpfs none "{hidden}" && cd "{folder}" && '
         f'exec "{sys.executable}" "$@"\' sh "$@"\n',
         encoding="utf-8",
     )

@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from harness import Suite
 
+from harness import Suite
 from pytest_arena_state import iterate_results, read_index
 
 SUITE = """
@@ -28,7 +28,8 @@ def test_it(arena_store, i):
             open("all-have-begun", "w").close()
         time.sleep(0.02)
     for turn in range(3):
-        arena_store.save({"id": f"{os.environ['NAME']}-{i}", "messages": [{"role": "user", "content": "x" * 500}] * (turn + 1)})
+        messages = [{"role": "user", "content": "x" * 500}] * (turn + 1)
+        arena_store.save({"id": f"{os.environ['NAME']}-{i}", "messages": messages})
 """
 SESSIONS = 16
 
@@ -45,9 +46,7 @@ def _start(folder: Path, name: str, *arguments: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("results", ["out", "out.jsonl", "out.json"])
-def test_sixteen_sessions_at_once_lose_nothing(
-    tmp_path: Path, results: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sixteen_sessions_at_once_lose_nothing(tmp_path: Path, results: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some have workers and some run the same tests, while a reader looks at every moment."""
     (tmp_path / "test_it.py").write_text(SUITE, encoding="utf-8")
     monkeypatch.setenv("SESSIONS", str(SESSIONS))

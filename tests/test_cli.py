@@ -1,0 +1,197 @@
+"""What people do with results after a run."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_arena_state import iterate_results, read_index
+from pytest_arena_state.cli import main
+
+SUITE = """
+import os, pytest
+
+@pytest.mark.parametrize("i", range(3))
+def test_it(arena_store, i):
+    arena_store.save({"id": f"{os.environ['NAME']}-{i}", "messages": [{"role": "user", "content": "hi"}]})
+    arena_store.save({"id": f"shared-{i}", "messages": [{"role": "user", "content": os.environ["NAME"]}]})
+    assert i != 2
+"""
+Session = Callable[[str, str], Path]
+
+
+@pytest.fixture
+def session(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Session:
+    """Runs a suite that leaves results, and returns their path."""
+    pytester.makepyfile(SUITE)
+
+    def run(name: str, results: str) -> Path:
+        monkeypatch.setenv("NAME", name)
+        pytester.runpytest_subprocess("-p", "no:xdist", f"--arena-results={results}").assert_outcomes(
+            passed=2, failed=1
+        )
+        return pytester.path / results
+
+    return run
+
+
+def files(directory: Path) -> dict[str, bytes]:
+    """Every file of a directory."""
+    return {file.name: file.read_bytes() for file in directory.iterdir()}
+
+
+def test_show_names_failed_runs_first(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    path = session("a", "out")
+    capsys.readouterr()
+
+    assert main(["show", str(path)]) == 0
+
+    out = capsys.readouterr().out
+    assert "6 runs" in out
+    assert out.index("a-2") < out.index("a-0")
+
+
+def test_merging_does_not_depend_on_the_order(session: Session, tmp_path: Path) -> None:
+    shards = [str(session("a", "out-a")), str(session("b", "out-b.jsonl")), str(session("c", "out-c.json"))]
+
+    outcomes = []
+    for n, order in enumerate(itertools.permutations(shards)):
+        assert main(["merge", *order, "-o", str(tmp_path / f"merged-{n}")]) == 0
+        outcomes.append(files(tmp_path / f"merged-{n}"))
+
+    assert all(outcome == outcomes[0] for outcome in outcomes)
+    index = read_index(tmp_path / "merged-0")
+    assert index.total_runs == 18
+    assert index.completeness.sessions == 3
+    assert {run.run_id for run in iterate_results(tmp_path / "merged-0")} == {
+        *(f"{name}-{i}" for name in "abc" for i in range(3)),
+        *(f"shared-{i}" for i in range(3)),
+    }
+
+
+def test_merging_again_changes_nothing(session: Session, tmp_path: Path) -> None:
+    shards = [str(session("a", "out-a")), str(session("b", "out-b"))]
+    main(["merge", *shards, "-o", str(tmp_path / "once")])
+
+    main(["merge", str(tmp_path / "once"), *shards, shards[0], "-o", str(tmp_path / "twice")])
+
+    assert files(tmp_path / "once") == files(tmp_path / "twice")
+
+
+def test_merging_copies_byte_for_byte_and_leaves_its_inputs(session: Session, tmp_path: Path) -> None:
+    shard = session("a", "out-a")
+    before = files(shard)
+
+    main(["merge", str(shard), "-o", str(tmp_path / "merged")])
+
+    assert files(shard) == before
+    merged = files(tmp_path / "merged")
+    del before["index.json"], merged["index.json"]
+    assert merged == before
+    assert not list(tmp_path.glob("*.journals"))
+
+
+def test_every_form_holds_the_same_runs(session: Session, tmp_path: Path) -> None:
+    shard = session("a", "out-a")
+
+    for source, target in itertools.pairwise([shard, *(tmp_path / name for name in ("m.jsonl", "m.json", "m"))]):
+        assert main(["merge", str(source), "-o", str(target)]) == 0
+
+    before, after = files(shard), files(tmp_path / "m")
+    del before["index.json"], after["index.json"]
+    assert after == before
+
+
+@pytest.mark.parametrize("harm", ["cut off", "missing", "not JSON", "index gone wrong"])
+def test_a_broken_shard_is_named_and_fails_the_merge(
+    session: Session, tmp_path: Path, capsys: pytest.CaptureFixture[str], harm: str
+) -> None:
+    """A green merge that dropped a shard is worse than a red one."""
+    whole, broken = session("a", "out-a"), session("b", "out-b")
+    if harm == "cut off":
+        file = broken / "b-1.json"
+        file.write_bytes(file.read_bytes()[:-30])
+    elif harm == "missing":
+        shutil.rmtree(broken)
+    elif harm == "not JSON":
+        (broken / "b-0.json").write_text("<html>", encoding="utf-8")
+    else:
+        (broken / "index.json").write_text("{}", encoding="utf-8")
+
+    status = main(["merge", str(whole), str(broken), "-o", str(tmp_path / "merged"), "--expect", "2"])
+
+    captured = capsys.readouterr()
+    assert status == 1
+    assert "out-b" in captured.err
+    assert "2 whole inputs were expected, 1 were there" in captured.err
+    assert read_index(tmp_path / "merged").total_runs >= 6
+
+
+def test_merging_nothing_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+
+    assert main(["merge", str(tmp_path / "empty"), "-o", str(tmp_path / "merged")]) == 1
+
+    assert "no results are in it" in capsys.readouterr().err
+    assert not (tmp_path / "merged").exists()
+
+
+def test_different_runs_of_one_name_can_fail_the_merge(session: Session, tmp_path: Path) -> None:
+    shards = [str(session("a", "out-a")), str(session("b", "out-b"))]
+
+    assert main(["merge", *shards, "-o", str(tmp_path / "merged"), "--on-conflict=fail"]) == 1
+
+    assert not (tmp_path / "merged").exists()
+
+
+@pytest.mark.parametrize("form", ["out", "out.jsonl", "out.json"])
+def test_what_we_write_is_valid(session: Session, form: str) -> None:
+    assert main(["validate", str(session("a", form))]) == 0
+
+
+def test_validate_names_each_wrong_file(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    path = session("a", "out")
+    (path / "a-0.json").write_text("{}", encoding="utf-8")
+    run = json.loads((path / "a-1.json").read_text(encoding="utf-8"))
+    run["Cost"]["input_tokens"] = "many"
+    (path / "a-1.json").write_text(json.dumps(run), encoding="utf-8")
+    run = json.loads((path / "a-2.json").read_text(encoding="utf-8"))
+    run["ScenarioID"] = "another"
+    (path / "a-2.json").write_text(json.dumps(run), encoding="utf-8")
+    (path / "shared-0.json").unlink()
+
+    assert main(["validate", str(path)]) == 1
+
+    out = capsys.readouterr().out
+    assert "a-0.json: not a RunResult" in out
+    assert "a-1.json: Cost.input_tokens" in out
+    assert "a-2.json: the index says otherwise: scenario_id" in out
+    assert "shared-0.json: the index names it, and it is missing" in out
+
+
+@pytest.mark.parametrize("verb", ["show", "validate", "recover"])
+def test_a_path_with_nothing_is_a_clear_error(tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str) -> None:
+    assert main([verb, str(tmp_path / "nothing")]) == 1
+
+    err = capsys.readouterr().err
+    assert err.startswith("arena-state: ")
+    assert "nothing" in err
+    assert "Traceback" not in err
+
+
+def test_an_index_that_points_outside_its_directory_is_refused(
+    session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Results of strangers are not to be trusted."""
+    path = session("a", "out")
+    index = json.loads((path / "index.json").read_text(encoding="utf-8"))
+    index["run_ids"][0] = "../../etc/passwd"
+    (path / "index.json").write_text(json.dumps(index), encoding="utf-8")
+
+    with pytest.raises(ValueError, match="cannot be the name of a run's file"):
+        list(iterate_results(path))
