@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-SUITE = '''
+SUITE = """
 import os, pytest
 from pytest_arena_state import ConversationState, CostInfo, Message, RunMetadata
 
@@ -43,7 +43,7 @@ def test_it(i, save):
         ConversationState(id=f"run-{i}", messages=messages),
         RunMetadata(run_id=f"run-{i}", scenario_id="benchmark", provider_id="none"),
     )
-'''
+"""
 ROUNDS = 3
 VARIANTS: dict[str, Sequence[str]] = {
     "-n0, a file per run": ("-n0", "--arena-results=out"),
@@ -57,7 +57,12 @@ def run(folder: Path, arguments: Sequence[str], tests: int, *, save: bool) -> tu
     """Run the suite; returns wall seconds and the peak memory of its main process in KiB."""
     for old in folder.glob("out*"):
         shutil.rmtree(old) if old.is_dir() else old.unlink()
-    environment = {**os.environ, "TESTS": str(tests), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "SAVE": "1" if save else ""}
+    environment = {
+        **os.environ,
+        "TESTS": str(tests),
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "SAVE": "1" if save else "",
+    }
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "xdist", "-p", "arena_state"]
     started = time.perf_counter()
     process = subprocess.Popen([*command, *arguments], cwd=folder, env=environment, stdout=subprocess.DEVNULL)

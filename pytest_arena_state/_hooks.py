@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
     from .models import RunResult
+    from .reading import Target
     from .session import PhaseReport, Session, TestRecorder, WorkerSession
 
 HOOKS_KEY = pytest.StashKey["SessionHooks | WorkerHooks"]()
@@ -96,8 +97,17 @@ class TestHooks:
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         self.interruption = self.interruption or _name_of_interruption(excinfo.value)
 
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        # Before the set-up, which may come in a forked child while this process only hears how the test ended.
+        self._begin(item)
+        return (yield)
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        self._begin(item)
+
+    def _begin(self, item: pytest.Item) -> None:
         if self.tests is not None:
             # pytest-rerunfailures counts across workers that died.
             at_least = getattr(item, "execution_count", 1)
@@ -111,6 +121,8 @@ class TestHooks:
         attempt = self.tests.attempt(item.nodeid) if self.tests is not None else None
         if attempt is not None and call.excinfo is not None and not _is_expected(call.excinfo.value):
             attempt.errors.append(call.when)
+        if self.tests is not None and attempt is not None and attempt.in_child:
+            self.tests.report(item.nodeid, phase_report(report))  # logged in the parent, as text
         return report
 
     @pytest.hookimpl(tryfirst=True)
@@ -126,6 +138,9 @@ class TestHooks:
 
 def _is_expected(error: BaseException) -> bool:
     """Whether a test raises this to say that it failed or skipped, and not because something broke."""
+    doctest = sys.modules.get("doctest")
+    if doctest is not None and isinstance(getattr(error, "failures", None), list):  # of pytest's doctests: all in one
+        return all(isinstance(each, doctest.DocTestFailure) for each in error.failures)
     return isinstance(error, AssertionError | pytest.fail.Exception | pytest.skip.Exception | pytest.xfail.Exception)
 
 
@@ -224,17 +239,17 @@ class SessionHooks(TestHooks):
             with termination.ignored():
                 outcome = self._session.finish()
             if outcome.index is not None:
-                self._tell_hooks()
+                self._tell_hooks(self._session.target, outcome.index)
         self._restore_termination()
 
-    def _tell_hooks(self) -> None:
-        assert self._session is not None
-        outcome = self._session.outcome
+    def _tell_hooks(self, target: Target, index: dict[str, Any]) -> None:
+        hook = self._config.hook.pytest_arena_results
+        if not hook.get_hookimpls():
+            return
+        from .index import Index
+
         try:
-            with _outcomes_as_errors():
-                self._config.hook.pytest_arena_results(
-                    config=self._config, path=self._session.target.path, index=outcome.index if outcome else None
-                )
+            hook(config=self._config, path=target.path, index=Index.from_dict(index))
         except Exception as error:  # noqa: BLE001 - somebody's hook may raise anything
             self._failure = f"pytest_arena_results raised {type(error).__name__}: {error}"
 

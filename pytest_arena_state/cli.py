@@ -87,7 +87,7 @@ def _recover(options: argparse.Namespace) -> int:
     from .recovery import recover
 
     recovery = recover(options.path, output=options.output)
-    for _ in range(1 if recovery.alive else 0):
+    if recovery.alive:
         _say(f"{plural(recovery.alive, 'session')} left alone: a process of theirs is alive")
     if recovery.index is None:
         _say("nothing to recover")

@@ -364,6 +364,7 @@ def read_records(path: Path, damage: Damage) -> Iterator[Record]:
     """
     with path.open("rb") as stream:
         offset = 0
+        cut_off = b""  # the line before, if it is no record
         for line in stream:
             start, offset = offset, offset + len(line)
             if not line.endswith(b"\n"):
@@ -372,6 +373,10 @@ def read_records(path: Path, damage: Damage) -> Iterator[Record]:
             if line == b"\n":
                 continue
             record = _decode(line, start)
+            # A line that could only be written in part is written again, whole, on the next one.
+            if cut_off and (line.startswith(cut_off) or cut_off.startswith(line[:-1])):
+                damage.lines -= 1
+            cut_off = b"" if record is not None else line[:-1]
             if record is None:
                 damage.lines += 1
                 continue

@@ -54,14 +54,12 @@ class JournalContents:
     contexts: dict[int, RunContext] = field(default_factory=dict)
     verdicts: dict[int, Verdict] = field(default_factory=dict)
     conversations: dict[int, _Conversation] = field(default_factory=dict)
-    deleted: int = 0
+    deleted: set[int] = field(default_factory=set)
     redacted: Counter[str] = field(default_factory=Counter)
     troubles: Counter[str] = field(default_factory=Counter)
     lost: list[dict[str, str]] = field(default_factory=list)
     damage: Damage = field(default_factory=Damage)
     forked: bool = False
-    test: str = ""
-    """The test that ran when the journal's last record was written."""
 
 
 def read_journal(path: Path) -> JournalContents:
@@ -85,18 +83,14 @@ def _apply(contents: JournalContents, record: Record) -> None:
         case "save" | "metadata":
             _apply_change(contents, record)
         case "report":
-            conversation = contents.conversations[fields["c"]]
-            if fields["v"] == conversation.next and len(record.values) == 3:
-                conversation.report, conversation.run_id = record.values, str(fields["run_id"])
+            _apply_report(contents, record)
         case "store":
             contents.contexts[fields["s"]] = RunContext.from_dict(fields["context"])
         case "verdict":
             contents.verdicts[fields["s"]] = Verdict.from_dict(fields["verdict"])
         case "delete":
-            contents.deleted += 1
+            contents.deleted.add(fields["c"])
             contents.conversations.pop(fields["c"], None)
-        case "test":
-            contents.test = str(fields["nodeid"])
         case "trouble":
             contents.troubles[str(fields["kind"])] += int(fields.get("count", 1))
         case "lost":
@@ -114,6 +108,8 @@ def _apply(contents: JournalContents, record: Record) -> None:
 def _apply_change(contents: JournalContents, record: Record) -> None:
     fields = record.fields
     number, version = fields["c"], int(fields["v"])
+    if number in contents.deleted:
+        return  # a line that was written twice
     conversation = contents.conversations.get(number)
     if conversation is None:
         conversation = contents.conversations[number] = _Conversation(store=fields["s"])
@@ -139,6 +135,25 @@ def _apply_change(contents: JournalContents, record: Record) -> None:
     indexes = at if at is not None else range(fields["from"], fields["from"] + len(record.values))
     for index, value in zip(indexes, record.values, strict=True):
         messages[index] = value
+
+
+def _apply_report(contents: JournalContents, record: Record) -> None:
+    fields = record.fields
+    number, version = fields["c"], int(fields["v"])
+    run_id, values = str(fields["run_id"]), record.values
+    if number in contents.deleted or len(values) != 3:
+        return
+    conversation = contents.conversations.get(number)
+    if conversation is None:  # all that was saved is lost
+        conversation = contents.conversations[number] = _Conversation(store=fields["s"])
+    if version < conversation.next:
+        return
+    if version > conversation.next:
+        conversation.gap, conversation.next = True, version
+        length = int(fields["n"])
+        del conversation.messages[length:]
+        conversation.messages.extend([None] * (length - len(conversation.messages)))
+    conversation.report, conversation.run_id = values, run_id
 
 
 # --- runs ------------------------------------------------------------------------------
@@ -254,7 +269,7 @@ def _verdicts_by_test(contents: Iterable[JournalContents]) -> dict[tuple[str, st
 
 def _account(merged: Merged, journal: JournalContents, interrupted_by: str) -> None:
     name = journal.path.name
-    merged.deleted += journal.deleted
+    merged.deleted += len(journal.deleted)
     merged.redacted += journal.redacted
     merged.troubles += journal.troubles
     merged.lost += journal.lost
@@ -279,8 +294,7 @@ def _run(
     interrupted_by: str,
 ) -> MergedRun:
     context = journal.contexts.get(conversation.store, RunContext(worker=journal.worker))
-    complete = not conversation.gap or None not in conversation.messages
-    if conversation.report is not None and complete:
+    if conversation.report is not None:
         return MergedRun(
             context,
             conversation_id,
@@ -288,7 +302,7 @@ def _run(
             journal.path,
             conversation.messages,
             conversation.report,
-            None,
+            _composed_with_gap(journal.path, conversation) if conversation.gap else None,
         )
     verdict = verdicts.get((context.worker, context.nodeid, context.attempt))
     died = verdict is None and bool(context.nodeid)
@@ -305,14 +319,31 @@ def _run(
         verdict=verdict,
         last_save=_wall_clock(conversation.changed),
     )
-    missing = sum(value is None for value in conversation.messages)
-    if missing:
-        problem = f"{missing} of {len(texts)} messages are lost: their journal records are damaged"
-        metadata["error"] = f"{metadata['error']}\n{problem}" if metadata.get("error") else problem
+    if conversation.gap:
+        metadata["error"] = _with_gap(str(metadata.get("error") or ""), conversation)
     composed = document.compose(metadata, conversation.head.get("metadata") or {}, facts)
     run = MergedRun(context, conversation_id, metadata["run_id"], journal.path, conversation.messages, None, composed)
     run.crashed = died and verdict is not None and verdict.outcome == "crashed"
     return run
+
+
+def _composed_with_gap(path: Path, conversation: _Conversation) -> document.Composed:
+    # The process knew everything when it finished the run; some of the messages are lost since.
+    assert conversation.report is not None
+    with SliceReader() as reader:
+        before, after, row = (loads(reader.read(path, part)) for part in conversation.report)
+    after["Error"] = _with_gap(after["Error"], conversation)
+    return document.Composed(before, after, {**row, "status": "error"})
+
+
+def _with_gap(error: str, conversation: _Conversation) -> str:
+    missing = sum(value is None for value in conversation.messages)
+    problem = (
+        f"{missing} of {len(conversation.messages)} messages are lost: their journal records are damaged"
+        if missing
+        else "something is not as it was saved last: journal records of this run are damaged"
+    )
+    return f"{error}\n{problem}" if error else problem
 
 
 def _verdict_of_the_dead(journal: JournalContents, context: RunContext, interrupted_by: str) -> Verdict:

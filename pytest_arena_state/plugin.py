@@ -84,6 +84,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for marker in metafunc.definition.iter_markers("arena"):
         check_marker(marker)
+    for parametrization in metafunc.definition.iter_markers("parametrize"):
+        values = parametrization.args[1] if len(parametrization.args) > 1 else parametrization.kwargs.get("argvalues")
+        if isinstance(values, list | tuple):  # an iterator is not ours to use up
+            for value in values:
+                for marker in getattr(value, "marks", ()):
+                    if marker.name == "arena":
+                        check_marker(getattr(marker, "mark", marker))
 
 
 def check_marker(marker: pytest.Mark) -> None:

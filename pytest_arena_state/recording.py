@@ -144,10 +144,7 @@ class Recording:
                 del store.logs[change.conversation_id]
                 self.writer.append(encode_record("delete", dumps({"c": log.number})))
             return
-        if not store.announced:
-            store.announced = True
-            fields = dumps({"s": store.number, "context": store.context.to_dict()})
-            self.writer.append(encode_record("store", self.redactor.redact(fields)))
+        self._announce(store)
         if log is None:
             self._numbers += 1
             log = store.logs[change.conversation_id] = _Log(self._numbers, conversation)
@@ -158,6 +155,12 @@ class Recording:
             self._write(store, log, "metadata", {"metadata": change.metadata}, None)
             return
         self._write_messages(store, log, change.length, list(change.indexes), list(change.messages), change.head)
+
+    def _announce(self, store: StoreRecording) -> None:
+        if not store.announced:
+            store.announced = True
+            fields = dumps({"s": store.number, "context": store.context.to_dict()})
+            self.writer.append(encode_record("store", self.redactor.redact(fields)))
 
     def _write_whole(self, store: StoreRecording, log: _Log) -> None:
         """Write a conversation as it is now: the first time, and first of all in a forked child."""
@@ -230,9 +233,11 @@ class Recording:
         with self._lock:
             self._after_fork()
             self._stores.pop(store.number, None)
-            if self._ended or not store.announced:
+            if self._ended:
                 return
             if verdict is not None:
+                # Though nothing was saved here: a forked child may have saved, and does not know how its test ended.
+                self._announce(store)
                 fields = dumps({"s": store.number, "verdict": verdict.to_dict()})
                 self.writer.append(encode_record("verdict", self.redactor.redact(fields)))
             for log in store.logs.values():
@@ -256,7 +261,9 @@ class Recording:
         if self._on_run is not None and verdict is not None:
             composed = self._changed_by_hooks(store, log, composed)
         values = self._redacted([dumps(part) for part in (composed.before, composed.after, composed.row)])
-        fields = dumps({"c": log.number, "v": log.version, "run_id": composed.before["RunID"]})
+        # With the store and the number of messages, should all saves of the run be lost.
+        place = {"c": log.number, "s": store.number, "v": log.version, "n": len(log.written)}
+        fields = dumps({**place, "run_id": composed.before["RunID"]})
         self.writer.append(encode_record("report", self.redactor.redact(fields), values))
 
     def _changed_by_hooks(self, store: StoreRecording, log: _Log, composed: document.Composed) -> document.Composed:
@@ -282,6 +289,7 @@ class Recording:
 
     def trouble(self, kind: str) -> None:
         """Count something that went wrong; the session's summary and the index name it."""
+        kind = " ".join(kind.split())
         with self._lock:
             if kind not in self.troubles and len(self.troubles) >= _TROUBLE_LIMIT:
                 kind = "further troubles"
@@ -309,7 +317,8 @@ class Recording:
             for kind, count in self.redactor.troubles.items():
                 self.troubles[kind] += count
                 self.writer.append(encode_record("trouble", dumps({"kind": kind, "count": count})))
-            self.writer.append(encode_record("end", dumps({"interrupted": reason, "redacted": redacted})))
+            fields = self.redactor.redact(dumps({"interrupted": reason, "redacted": redacted}))
+            self.writer.append(encode_record("end", fields))
             self._ended = True
             self.writer.close()
 

@@ -15,7 +15,7 @@ from . import results
 from .errors import ResultsError
 from .merge import Merged, journal_paths, merge_session
 from .recording import token_of
-from .results import Index, Target
+from .results import Target
 from .session import absorb, is_dead, target_of
 
 
@@ -28,7 +28,8 @@ class Recovery:
     alive: int = 0
     """Sessions that were left alone, because a process of theirs lives."""
     merged: Merged = field(default_factory=Merged)
-    index: Index | None = None
+    index: dict[str, Any] | None = None
+    """In wire form; None when there was nothing to recover."""
     runs: tuple[dict[str, Any], ...] = ()
 
 
@@ -69,8 +70,7 @@ def recover(path: str | Path, *, output: str | Path | None = None) -> Recovery:
                 sessions=len(dead),
             )
             recovery.index = published.index
-            rows = dict(zip(published.index.run_ids, published.index.runs, strict=True))
-            recovery.runs = tuple(rows[stem].to_dict() for stem in published.stems)
+            recovery.runs = published.rows
             for directory in dead:
                 shutil.rmtree(directory, ignore_errors=True)
             shutil.rmtree(_fitting(staging, target), ignore_errors=True)
@@ -98,7 +98,9 @@ def _find(given: Path, shown: str) -> tuple[list[Path], Target]:
     target = Target(given, shown)
     if target.journals.is_dir():
         return _sessions(target.journals), target
-    raise ResultsError(shown, f"nothing to recover: there is no {target.journals.name!r} beside it")
+    if given.exists():
+        return [], target  # its session published everything
+    raise ResultsError(shown, f"nothing is there, and no {target.journals.name!r} beside it")
 
 
 def _sessions(root: Path) -> list[Path]:

@@ -3,7 +3,7 @@
 The index is the commit: it is written last, at once. What a session publishes replaces the
 runs that the index named when the session began, and nothing else, so that sessions side
 by side keep each other's runs. A file is whole at every moment: it is written beside its
-place and moved there. Reading back accepts everything that this package or Arena wrote.
+place and moved there.
 """
 
 from __future__ import annotations
@@ -11,199 +11,31 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
-
-from pydantic import Field, ValidationError
+from typing import Any
 
 from . import document
-from ._wire import (
-    NoneIsEmptyList,
-    NoneIsEmptyMap,
-    Text,
-    TextList,
-    TextMap,
-    Time,
-    WireModel,
-    dumps,
-    format_time,
-    loads,
-    parse_time,
-    shortened,
-)
+from ._wire import dumps, format_time, loads, parse_time
 from .errors import ResultsError
+from .index import Completeness, Index, IndexRow, LostEntry, go_duration, index_bytes, make_index
 from .merge import Merged, MergedRun, SliceReader
-from .models import RunResult
 from .naming import digest, name_runs
+from .reading import Form, Target, iterate_results, load_results, load_run, read_index, run_files
 
-FORMAT_VERSION = 1
-Form: TypeAlias = Literal["directory", "jsonl", "json"]
 _LOCK_TIMEOUT = 60.0  # seconds; a session publishes 100,000 runs in less
-
-
-# --- the index ---------------------------------------------------------------------------
-
-
-class LostEntry(WireModel):
-    """Something that was saved and is not in the results."""
-
-    always_written: ClassVar[frozenset[str]] = frozenset(("*",))
-
-    what: Text = ""
-    why: Text = ""
-
-
-class Completeness(WireModel):
-    """Whether everything that was saved is there."""
-
-    always_written: ClassVar[frozenset[str]] = frozenset(("*",))
-
-    sessions: int = 0
-    workers: int = 0
-    crashed: int = 0
-    interrupted: int = 0
-    deleted: int = 0
-    lost: Annotated[list[LostEntry], NoneIsEmptyList] = Field(default_factory=list)
-    redacted: Annotated[dict[Text, int], NoneIsEmptyMap] = Field(default_factory=dict)
-    troubles: Annotated[dict[Text, int], NoneIsEmptyMap] = Field(default_factory=dict)
-
-
-class IndexRow(WireModel):
-    """A run in the index."""
-
-    always_written: ClassVar[frozenset[str]] = frozenset(("*",))
-
-    run_id: Text = ""
-    file: Text = ""
-    status: Text = ""
-    """``passed``, ``failed``, ``error`` or ``skipped``."""
-    superseded: bool = False
-    """The test was run again; the last attempt counts."""
-    scenario_id: Text = ""
-    provider_id: Text = ""
-    region: Text = ""
-    cost_usd: float = 0.0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    duration_ns: int = 0
-    labels: TextMap = Field(default_factory=dict)
-
-
-class Index(WireModel):
-    """The index of results: Arena's keys, and ours beside them."""
-
-    always_written: ClassVar[frozenset[str]] = frozenset(("*",))
-
-    total_runs: int = 0
-    successful: int = 0
-    errors: int = 0
-    """Failed and error together."""
-    timestamp: Time = None
-    """When the last run ended."""
-    config_file: Text = ""
-    run_ids: TextList = Field(default_factory=list)
-    """Stems of the runs' files."""
-    total_cost: float = 0.0
-    average_cost: float = 0.0
-    total_tokens: int = 0
-    """Input and output."""
-    total_duration: Text = "0s"
-    scenarios: TextList = Field(default_factory=list)
-    providers: TextList = Field(default_factory=list)
-    regions: TextList = Field(default_factory=list)
-    prompt_packs: TextList = Field(default_factory=list)
-    format_version: int = 0
-    skipped: int = 0
-    cached_tokens: int = 0
-    runs: Annotated[list[IndexRow], NoneIsEmptyList] = Field(default_factory=list)
-    completeness: Completeness = Field(default_factory=Completeness)
-
-
-def go_duration(nanoseconds: int) -> str:
-    """A duration as Go prints it, such as ``22.75s`` or ``1h0m2s``."""
-    if nanoseconds < 0:
-        return f"-{go_duration(-nanoseconds)}"
-    for unit, size in (("ns", 1), ("µs", 1_000), ("ms", 1_000_000)):
-        if nanoseconds < size * 1000:
-            return f"{_decimal(nanoseconds, size)}{unit}" if nanoseconds else "0s"
-    minutes, rest = divmod(nanoseconds, 60_000_000_000)
-    hours, minutes = divmod(minutes, 60)
-    seconds = f"{_decimal(rest, 1_000_000_000)}s"
-    return f"{hours}h{minutes}m{seconds}" if hours else f"{minutes}m{seconds}" if minutes else seconds
-
-
-def _decimal(value: int, unit: int) -> str:
-    whole, rest = divmod(value, unit)
-    return f"{whole}.{rest:0{len(str(unit)) - 1}d}".rstrip("0") if rest else str(whole)
-
-
-# --- where results go ----------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where a session's results go."""
-
-    path: Path
-    """Absolute."""
-    shown: str
-    """As the user gave it, for messages."""
-
-    @property
-    def form(self) -> Form:
-        """By the ending of the path."""
-        suffix = self.path.suffix
-        return "jsonl" if suffix == ".jsonl" else "json" if suffix == ".json" else "directory"
-
-    @property
-    def index_path(self) -> Path:
-        """The file that holds the index."""
-        if self.form == "directory":
-            return self.path / "index.json"
-        return self.path.with_suffix(".index.json") if self.form == "jsonl" else self.path
-
-    @property
-    def shown_index(self) -> str:
-        """The index, as a user would write its path."""
-        shown = self.shown.replace(os.sep, "/")
-        if self.form == "directory":
-            return f"{shown.rstrip('/')}/index.json"
-        return f"{shown.removesuffix('.jsonl')}.index.json" if self.form == "jsonl" else shown
-
-    @property
-    def journals(self) -> Path:
-        """Where the journals of unpublished sessions are."""
-        return self.path.with_name(f"{self.path.name}.journals")
-
-    def check(self) -> str:
-        """Why nothing can be written here; empty when it looks possible."""
-        path, shown = self.path, self.shown
-        if self.form == "directory" and path.exists() and not path.is_dir():
-            return f"{shown!r} is a file, not a directory"
-        if self.form != "directory" and path.is_dir():
-            return f"{shown!r} is a directory, not a file"
-        for parent in path.parents:
-            if parent.exists():
-                if not parent.is_dir():
-                    return f"{str(parent)!r} is a file, so {shown!r} cannot be made"
-                break
-        return ""
-
-
-# --- publishing ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Published:
     """What a publication did."""
 
-    index: Index
-    stems: tuple[str, ...]
-    """Of the runs that this session published, in their order."""
+    index: dict[str, Any]
+    """In wire form: a large one is big enough without models."""
+    rows: tuple[dict[str, Any], ...]
+    """Of the runs that this session published."""
 
 
 @contextmanager
@@ -338,7 +170,7 @@ def publish(
     writer.commit(index, everything)
     for stem in replaced - {entry.stem for entry in everything}:
         writer.remove(stem)
-    return Published(Index.from_dict(index), tuple(entry.stem for entry in entries))
+    return Published(index, tuple(entry.row for entry in entries))
 
 
 def _named(runs: Sequence[MergedRun], token: str) -> Iterator[tuple[str, MergedRun]]:
@@ -355,42 +187,6 @@ def _named(runs: Sequence[MergedRun], token: str) -> Iterator[tuple[str, MergedR
             for run, (run_id, key) in zip(group, keys, strict=True)
         ]
         yield from zip(name_runs(apart), group, strict=True)
-
-
-def make_index(
-    rows: Sequence[tuple[str, Mapping[str, Any]]],
-    *,
-    prompt_packs: Iterable[str],
-    timestamp: str | None,
-    completeness: dict[str, Any],
-    config_file: str = "",
-) -> dict[str, Any]:
-    """The index of rows, each with its stem, in their order."""
-    counted = [row for _, row in rows if not row["superseded"]]
-    cost = sum(row["cost_usd"] for _, row in rows)
-    return Index(
-        total_runs=len(rows),
-        successful=sum(row["status"] == "passed" for row in counted),
-        errors=sum(row["status"] in ("failed", "error") for row in counted),
-        timestamp=parse_time(timestamp),
-        config_file=config_file,
-        run_ids=[stem for stem, _ in rows],
-        total_cost=cost,
-        average_cost=cost / len(rows) if rows else 0.0,
-        total_tokens=sum(row["input_tokens"] + row["output_tokens"] for _, row in rows),
-        total_duration=go_duration(sum(row["duration_ns"] for _, row in rows)),
-        scenarios=_distinct(row["scenario_id"] for _, row in rows),
-        providers=_distinct(row["provider_id"] for _, row in rows),
-        regions=_distinct(row["region"] for _, row in rows),
-        prompt_packs=_distinct(prompt_packs),
-        format_version=FORMAT_VERSION,
-        skipped=sum(row["status"] == "skipped" for row in counted),
-        cached_tokens=sum(row["cached_tokens"] for _, row in rows),
-    ).to_dict() | {"runs": [dict(row) for _, row in rows], "completeness": completeness}
-
-
-def _distinct(values: Iterable[str]) -> list[str]:
-    return sorted({value for value in values if value})
 
 
 def _completeness(
@@ -539,18 +335,6 @@ _WRITERS: Mapping[Form, type[_DirectoryWriter] | type[_OneFileWriter]] = {
 }
 
 
-def index_bytes(index: Mapping[str, Any]) -> bytes:
-    """The index as a file: a line for each key and for each run."""
-    pieces = []
-    for key, value in index.items():
-        if key == "runs" and value:
-            text = b"[\n    %b\n  ]" % b",\n    ".join(dumps(row) for row in value)
-        else:
-            text = dumps(value)
-        pieces.append(b"  %b: %b" % (dumps(key), text))
-    return b"{\n%b\n}\n" % b",\n".join(pieces)
-
-
 def write_whole(path: Path, content: bytes, staging: Path) -> None:
     """Replace a file at once: a reader sees the old or the new content.
 
@@ -562,116 +346,6 @@ def write_whole(path: Path, content: bytes, staging: Path) -> None:
     staged.replace(path)
 
 
-# --- reading back --------------------------------------------------------------------------
-
-
-def load_run(path: Path) -> RunResult:
-    """Read the file of one run.
-
-    Raises:
-        OSError: It cannot be read.
-        ResultsError: It is not a RunResult; the first problem is named.
-    """
-    return _parse_run(path.read_bytes(), str(path))
-
-
-def _parse_run(text: bytes, where: str) -> RunResult:
-    try:
-        return RunResult.from_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ResultsError(
-            where, f"not a RunResult: {place + ': ' if place else ''}{first['msg']} ({error.error_count()} problems)"
-        ) from None
-
-
-def read_index(path: str | Path) -> Index:
-    """Read an index: ours, Arena's, or the one within a ``.json``.
-
-    Args:
-        path: The index file, or the results directory, ``.jsonl`` or ``.json`` that it belongs to.
-
-    Raises:
-        OSError: It cannot be read.
-        ResultsError: It is not an index.
-    """
-    file = Path(path)
-    if file.is_dir():
-        file = file / "index.json"
-    elif file.suffix == ".jsonl":
-        file = file.with_suffix(".index.json")
-    try:
-        data = loads(file.read_bytes())
-    except ValueError as error:
-        raise ResultsError(str(file), f"not JSON: {error}") from None
-    if isinstance(data, dict) and "index" in data and "runs" in data and "run_ids" not in data:
-        data = data["index"]
-    if not isinstance(data, dict) or "run_ids" not in data:
-        raise ResultsError(str(file), f"not an index: a map with 'run_ids' was wanted, {shortened(data)} was there")
-    try:
-        return Index.from_dict(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ResultsError(str(file), f"not an index: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-
-
-def load_results(path: str | Path) -> Sequence[RunResult]:
-    """Read results back: a directory, a ``.jsonl``, a ``.json`` of many runs or of one.
-
-    Directories are read by their index where there is one, else file by file, so that what
-    Arena wrote can be read as well.
-
-    Raises:
-        OSError: Something cannot be read.
-        ResultsError: A file is not what it should be; it is named.
-    """
-    return list(iterate_results(path))
-
-
-def iterate_results(path: str | Path) -> Iterator[RunResult]:
-    """The same, one run at a time."""
-    file = Path(path)
-    if file.is_dir():
-        for name in run_files(file):
-            yield load_run(name)
-    elif file.suffix == ".jsonl":
-        with file.open("rb") as stream:
-            for number, line in enumerate(stream, 1):
-                if line.strip():
-                    yield _parse_run(line, f"{file}:{number}")
-    else:
-        text = file.read_bytes()
-        try:
-            data = loads(text)
-        except ValueError as error:
-            raise ResultsError(str(file), f"not JSON: {error}") from None
-        runs = data.get("runs") if isinstance(data, dict) and "index" in data else data
-        if isinstance(runs, list):
-            for number, run in enumerate(runs):
-                yield _parse_run(dumps(run), f"{file}: run {number}")
-        else:
-            yield _parse_run(text, str(file))
-
-
-def run_files(directory: Path) -> list[Path]:
-    """The files of the runs in a directory: those that its index names, or all without one.
-
-    Raises:
-        ResultsError: The index cannot be read, or names something outside the directory.
-    """
-    index = directory / "index.json"
-    if index.exists():
-        names = []
-        for stem in read_index(index).run_ids:
-            # The index of a stranger must not make us read anything outside its directory.
-            if stem in ("", ".", "..") or "/" in stem or "\\" in stem or "\0" in stem:
-                raise ResultsError(str(index), f"{stem!r} cannot be the name of a run's file")
-            names.append(directory / f"{stem}.json")
-        return names
-    return sorted(file for file in directory.glob("*.json") if file.name != "index.json")
-
-
 __all__ = [
     "Completeness",
     "Form",
@@ -681,12 +355,15 @@ __all__ = [
     "Published",
     "Target",
     "go_duration",
+    "index_bytes",
     "iterate_results",
     "load_results",
     "load_run",
+    "make_index",
     "publish",
     "publish_lock",
     "read_index",
     "run_files",
     "stems_of",
+    "write_whole",
 ]

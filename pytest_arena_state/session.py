@@ -7,6 +7,7 @@ sessions that died before theirs were published, and writes the results.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -25,15 +26,18 @@ from .merge import CONTROLLER, Merged, journal_paths, merge_session
 from .recording import Recording, StoreRecording, token_of
 from .redaction import RedactionRules, Redactor
 from .store import ArenaStateStore
-from .verdict import RunContext, Verdict, interrupted
+from .verdict import RunContext, Verdict, crashed, interrupted
 
 if TYPE_CHECKING:
     from .models import RunResult
-    from .results import Index, Target
+    from .results import Target
 
 _BIRTH = 10.0  # seconds in which a journal may exist without its first record
 _WORKER_PATIENCE = 15.0  # seconds that a publication waits for workers to end after an interruption
 _TOKEN_FILE = "session.token"
+_JOURNAL_NAME = re.compile(r"[A-Za-z0-9_-]+\.[0-9]+")  # of a forked child
+DEATH = "???"
+"""The phase that pytest-forked reports of a test whose process died."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +63,6 @@ class PhaseReport:
     message: str = ""
     expected: bool = False
     """An xfail mark applies."""
-    strict: bool = False
-    """It failed because an xfail mark is strict."""
     part: bool = False
     """A subtest's report."""
 
@@ -77,6 +79,12 @@ class Attempt:
     """Phases in which something other than an assertion was raised."""
     stores: list[StoreRecording] = field(default_factory=list)
     store: ArenaStateStore | None = None
+    pid: int = field(default_factory=os.getpid)
+
+    @property
+    def in_child(self) -> bool:
+        """Whether the test runs in a child that was forked for it, whose parent logs its reports."""
+        return os.getpid() != self.pid
 
     def verdict(self) -> Verdict:
         """How the test ended, from all reports so far."""
@@ -96,6 +104,8 @@ class Attempt:
 
     def _failure(self, failed: list[PhaseReport]) -> Verdict:
         first = failed[0]
+        if first.when == DEATH:
+            return crashed(first.message)
         outside = next((report for report in failed if report.when != "call"), None)
         error = ""
         if outside is not None and (outside is first or "call" not in {report.when for report in failed}):
@@ -121,13 +131,16 @@ class TestRecorder:
         self._session_store: ArenaStateStore | None = None
 
     def begin(self, key: str, nodeid: str, *, at_least: int = 1) -> Attempt:
-        """A test is about to be set up.
+        """A test is about to be set up, here or in a child that is forked for it.
 
         Args:
             key: The node id as its reports will have it.
             nodeid: The node id as people know it.
             at_least: The number of this attempt, where somebody else counts, too.
         """
+        attempt = self._attempts.get(key)
+        if attempt is not None and not attempt.reports and not attempt.stores:
+            return attempt  # this is still its beginning
         self.close(key)
         number = max(self._counts.get(key, 0) + 1, at_least)
         self._counts[key] = number
@@ -164,6 +177,9 @@ class TestRecorder:
         attempt = self._attempts.get(key)
         if attempt is not None:
             attempt.reports.append(report)
+            if report.when == DEATH:
+                # What it saved is in the journal of the child; that it died is known here alone.
+                self.store_for(attempt, {})
             if report.outcome == "rerun" or (report.when == "teardown" and not report.part):
                 self.close(key)
 
@@ -211,9 +227,16 @@ class WorkerSession:
         directory = Path(told["directory"])
         shared = _reads_token(directory, told["token"])
 
+        self._channel = channel
+        self._pid = os.getpid()
+        # A forked child must not use its parent's channel: their messages would mix. What it
+        # journals on its own disk, the worker passes on when it ends.
+        self._spool = None if shared else Path(tempfile.mkdtemp(prefix="arena-state-"))
+        elsewhere = self._spool or directory
+
         def open_writer(name: str) -> JournalWriter:
-            if shared:
-                return JournalWriter(JournalFile(directory / f"{name}{SUFFIX}"))
+            if shared or name != worker:
+                return JournalWriter(JournalFile(elsewhere / f"{name}{SUFFIX}"))
             return JournalWriter(ChannelSink(channel.send))
 
         rules = dict(told["redaction"])
@@ -231,7 +254,23 @@ class WorkerSession:
 
     def finish(self, reason: str = "") -> None:
         """The worker runs no further test."""
+        self._pass_on()
         self.tests.end(reason)
+
+    def _pass_on(self) -> None:
+        spool, self._spool = self._spool, None
+        if spool is None or os.getpid() != self._pid:
+            return
+        for path in journal_paths(spool):
+            name = path.name.removesuffix(SUFFIX)
+            try:
+                with path.open(encoding="utf-8", newline="\n") as lines:
+                    for line in lines:
+                        self._channel.send(f"{name}\t{line}")
+            except OSError as error:
+                self.tests.recording.trouble(f"the journal of forked process {name} could not be sent: {error}")
+                return
+        shutil.rmtree(spool, ignore_errors=True)
 
 
 def _reads_token(directory: Path, token: str) -> bool:
@@ -245,7 +284,8 @@ def _reads_token(directory: Path, token: str) -> bool:
 class Outcome:
     """What became of a session's results."""
 
-    index: Index | None = None
+    index: dict[str, Any] | None = None
+    """In wire form."""
     runs: tuple[dict[str, Any], ...] = ()
     merged: Merged = field(default_factory=Merged)
     problem: str = ""
@@ -330,11 +370,14 @@ class Session:
         self._told.add(worker)
 
         def receive(line: object) -> None:
+            name, tab, rest = str(line).partition("\t")
+            if not tab or name.startswith("{") or not _JOURNAL_NAME.fullmatch(name):
+                name, rest = worker, str(line)
             try:
-                journal = self._far.get(worker)
+                journal = self._far.get(name)
                 if journal is None:
-                    journal = self._far[worker] = JournalFile(self.directory / f"{worker}{SUFFIX}")
-                journal.write_line(str(line).encode("utf-8"))
+                    journal = self._far[name] = JournalFile(self.directory / f"{name}{SUFFIX}")
+                journal.write_line(rest.encode("utf-8"))
             except OSError as error:
                 self.tests.recording.trouble(f"a save of worker {worker} could not be filed: {error.strerror or error}")
 
@@ -350,6 +393,7 @@ class Session:
         if self.outcome is not None or os.getpid() != self._pid:
             return self.outcome or Outcome()
         try:
+            self.interrupted_by = self.tests.recording.redactor.redact_text(self.interrupted_by)
             self.tests.end(self.interrupted_by)
             for journal in self._far.values():
                 journal.close()
@@ -399,10 +443,9 @@ class Session:
                     shutil.rmtree(directory, ignore_errors=True)
         except (OSError, TimeoutError, ValueError) as error:
             return Outcome(merged=merged, problem=_reason(error), kept=str(self.directory))
-        rows = dict(zip(published.index.run_ids, published.index.runs, strict=True))
         return Outcome(
             index=published.index,
-            runs=tuple(rows[stem].to_dict() for stem in published.stems),
+            runs=published.rows,
             merged=merged,
             kept=str(self.directory) if alive else "",
             recovered_sessions=len(dead),
@@ -452,7 +495,12 @@ def is_dead(directory: Path) -> bool:
         # A process locks its journal before it writes the first record.
         if newborn or is_held(path):
             return False
-    return bool(journals)
+    if journals:
+        return True
+    # Killed before it made its first journal; there is nothing in it, and it goes when its time is over.
+    with suppress(OSError):
+        return time.time() - directory.stat().st_mtime > _BIRTH
+    return False
 
 
 def _reason(error: BaseException) -> str:

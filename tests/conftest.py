@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_arena_state import RunResult, load_results
+from pytest_arena_state import ArenaStateStore, RunResult, load_results
+from pytest_arena_state.journal import SUFFIX, JournalFile, JournalWriter
+from pytest_arena_state.recording import Recording
+from pytest_arena_state.redaction import RedactionRules, Redactor
+from pytest_arena_state.session import PhaseReport, TestRecorder
 
 NO_XDIST = ("-p", "no:xdist")
 #: The three ways in which people run a suite.
@@ -57,9 +62,9 @@ class Suite:
         self.load(*plugins, xdist="no:xdist" not in args)
         return self.pytester.runpytest_subprocess(f"--arena-results={to}", *args)
 
-    def load(self, *plugins: str, xdist: bool = True) -> None:
+    def load(self, *plugins: str, xdist: bool = True, ours: bool = True) -> None:
         """Have the next runs load these plugins beside this one, and no others."""
-        names = ("arena_state", *(("xdist",) if xdist else ()), *plugins)
+        names = (*(("arena_state",) if ours else ()), *(("xdist",) if xdist else ()), *plugins)
         self._monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(f"-p {name}" for name in names))
 
     @staticmethod
@@ -112,6 +117,53 @@ class Suite:
             for path in directory.rglob("*")
             if path.is_file()
         }
+
+
+class Process:
+    """One process of a session: it runs tests, without pytest, and keeps a journal."""
+
+    def __init__(self, directory: Path, worker: str = "main") -> None:
+        self.journal = directory / f"{worker}{SUFFIX}"
+        self.recorder = TestRecorder(
+            Recording(
+                lambda name: JournalWriter(JournalFile(directory / f"{name}{SUFFIX}")),
+                session="session",
+                worker=worker,
+                redactor=Redactor(RedactionRules(env=False, keys=False)),
+            )
+        )
+
+    @contextmanager
+    def test(self, nodeid: str = "test_it", *, outcome: str = "passed") -> Iterator[ArenaStateStore]:
+        """Run a test with this store."""
+        attempt = self.recorder.begin(nodeid, nodeid)
+        yield self.recorder.store_for(attempt, {})
+        self.recorder.report(nodeid, PhaseReport(when="call", outcome=outcome, message=outcome))
+        self.recorder.report(nodeid, PhaseReport(when="teardown", outcome="passed"))
+
+    def end(self) -> None:
+        """All tests were run."""
+        self.recorder.end()
+
+    def die(self) -> None:
+        """Nothing more is written, and the lock is gone."""
+        self.recorder.recording.writer.abandon()
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    """A process whose journal is alone in its session."""
+    directory = tmp_path / "session"
+    directory.mkdir()
+    running = Process(directory)
+    yield running
+    running.die()
+
+
+@pytest.fixture
+def process_type() -> type[Process]:
+    """For tests with several of them."""
+    return Process
 
 
 @pytest.fixture(autouse=True)

@@ -79,7 +79,9 @@ def test_it_is_called_once_for_each_run_where_the_test_ran(suite: Suite, run_arg
         def pytest_arena_run(config, run):
             worker = getattr(config, "workerinput", {}).get("workerid", "main")
             with open("calls.jsonl", "a") as stream:
-                stream.write(json.dumps([run.run_id, worker, run.labels["pytest.worker"], run.labels["pytest.outcome"]]) + "\\n")
+                labels = run.labels
+                call = [run.run_id, worker, labels["pytest.worker"], labels["pytest.outcome"]]
+                stream.write(json.dumps(call) + "\\n")
         """
     )
 
@@ -94,24 +96,35 @@ def test_it_is_called_once_for_each_run_where_the_test_ran(suite: Suite, run_arg
     assert all(ran_in == labelled for _, ran_in, labelled, _ in calls)
 
 
-@pytest.mark.parametrize("error", ["RuntimeError('sorry')", "SystemExit('sorry')", "AssertionError('sorry')"])
-def test_what_it_raises_is_counted_and_changes_no_outcome(suite: Suite, run_args: list[str], error: str) -> None:
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        ("raise OSError('sorry')", "OSError: sorry"),
+        ("assert not 'sorry'", "AssertionError: assert not 'sorry'"),
+        ("pytest.fail('sorry')", "RuntimeError: Failed: sorry"),
+        ("pytest.skip('sorry')", "RuntimeError: Skipped: sorry"),
+    ],
+)
+def test_what_it_raises_is_counted_and_changes_no_outcome(
+    suite: Suite, run_args: list[str], statement: str, named: str
+) -> None:
     suite.write(TWO_TESTS)
-    suite.pytester.makeconftest(f"def pytest_arena_run(run):\n    run.labels['half'] = 'done'\n    raise {error}")
+    suite.pytester.makeconftest(
+        f"import pytest\ndef pytest_arena_run(run):\n    run.labels['half'] = 'done'\n    {statement}"
+    )
 
     result = suite.run(*run_args, "-W", "error")
 
     result.assert_outcomes(passed=1, failed=1)
-    name = error.partition("(")[0]
-    assert suite.index["completeness"]["troubles"] == {f"pytest_arena_run raised {name}: sorry": 3}
-    assert f"arena: pytest_arena_run raised {name}: sorry (3 times)" in suite.lines(result)
+    assert suite.index["completeness"]["troubles"] == {f"pytest_arena_run raised {named}": 3}
+    assert f"arena: pytest_arena_run raised {named} (3 times)" in suite.lines(result)
     assert len(suite.runs()) == 4
     assert not any("half" in run.labels for run in suite.runs())
 
 
 def test_a_change_that_cannot_be_written_is_counted(suite: Suite) -> None:
     suite.write("def test_it(arena_run):\n    arena_run.user('hello')")
-    suite.pytester.makeconftest("def pytest_arena_run(run):\n    run.params['x'] = object()\n    run.messages = None")
+    suite.pytester.makeconftest("def pytest_arena_run(run):\n    run.messages = [object()]")
 
     result = suite.run("-W", "error")
 
@@ -167,9 +180,24 @@ def test_who_wants_to_know_of_the_results_is_told_once(suite: Suite, run_args: l
     assert told == f"True {path} 4 4 session\n"
 
 
+@pytest.mark.parametrize("statement", ["raise OSError", "pytest.fail('sorry')"])
+def test_a_text_whose_redaction_fails_is_withheld_and_the_test_goes_on(suite: Suite, statement: str) -> None:
+    suite.write("def test_it(arena_run):\n    arena_run.user('a private word')\n    arena_run.user('hello')")
+    suite.pytester.makeconftest(
+        f"import pytest\ndef pytest_arena_redact(text):\n    if 'private' in text:\n        {statement}"
+    )
+
+    suite.run("-W", "error").assert_outcomes(passed=1)
+
+    assert not [name for name, content in suite.files().items() if b"private" in content]
+    assert suite.only_run().messages[1].content == "hello"
+
+
 def test_a_failure_of_who_was_told_is_named_and_changes_no_outcome(suite: Suite, run_args: list[str]) -> None:
     suite.write("def test_it(arena_run):\n    arena_run.user('hello')")
-    suite.pytester.makeconftest("def pytest_arena_results(index):\n    index.runs.clear()\n    raise OSError('no network')")
+    suite.pytester.makeconftest(
+        "def pytest_arena_results(index):\n    index.runs.clear()\n    raise OSError('no network')"
+    )
 
     result = suite.run(*run_args)
 

@@ -33,6 +33,8 @@ CORE = (
     "verdict",
     "merge",
     "naming",
+    "index",
+    "reading",
     "results",
     "recording",
     "session",
