@@ -1,0 +1,117 @@
+"""Results in other formats, one module per format.
+
+A reporter gets an iterable source of runs with its index, and a stream; it knows of no session and no
+options. It reads runs one at a time, so memory does not grow with the conversations. A report that is
+being written stands beside its place and is moved there when it is whole.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
+
+from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from .source import Source
+
+
+@runtime_checkable
+class Reporter(Protocol):
+    """What every format's module offers as ``write``."""
+
+    def __call__(self, source: Source, stream: BinaryIO, *, baseline: Source | None = None) -> None:
+        """Write all runs of ``source``. A format that shows no change does not look at ``baseline``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format and the file names that ask for it."""
+
+    module: str
+    """Within this package; loaded when the format is used."""
+    suffixes: tuple[str, ...]
+
+    @property
+    def write(self) -> Reporter:
+        """The reporter."""
+        reporter: Reporter = import_module(f".{self.module}", __name__).write
+        return reporter
+
+
+FORMATS: Mapping[str, Format] = {
+    "html": Format("html", (".html", ".htm")),
+    "md": Format("markdown", (".md", ".markdown")),
+    "junit": Format("junit", (".xml",)),
+    "jsonl": Format("jsonl", (".jsonl", ".ndjson")),
+    "csv": Format("csv", (".csv",)),
+    "parquet": Format("parquet", (".parquet",)),
+}
+
+
+def format_of(path: Path, name: str | None = None) -> Format:
+    """The format that was asked for by its name, else by the file's ending.
+
+    Raises:
+        ConfigurationError: There is no such format.
+    """
+    if name is not None:
+        if name not in FORMATS:
+            raise ConfigurationError(f"format {name!r} is not one of {', '.join(FORMATS)}")
+        return FORMATS[name]
+    suffix = path.suffix.lower()
+    for each in FORMATS.values():
+        if suffix in each.suffixes:
+            return each
+    endings = ", ".join(each.suffixes[0] for each in FORMATS.values())
+    raise ConfigurationError(f"{str(path)!r} does not tell the format: end it in one of {endings}, or name the format")
+
+
+def write_report(
+    source: str | Path | Source,
+    out: str | Path,
+    format: str | None = None,
+    *,
+    baseline: str | Path | Source | None = None,
+) -> Path:
+    """Write a report of results.
+
+    Args:
+        source: Results on disk, or a source that was opened.
+        out: The report; its folder is made where it is missing.
+        format: One of `FORMATS`; by the ending of ``out`` when None.
+        baseline: Results to show the change against.
+
+    Returns:
+        The report's path.
+
+    Raises:
+        ConfigurationError: The format is unknown, or its extra is not installed.
+        OSError: Something cannot be read or written; a report that was there before still is.
+        ResultsError: A file of the results is not what it should be.
+    """
+    from .source import Source, open_source
+
+    path = Path(out)
+    write = format_of(path, format).write
+    opened = source if isinstance(source, Source) else open_source(source)
+    before = baseline if baseline is None or isinstance(baseline, Source) else open_source(baseline)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with staged.open("wb") as stream:
+            write(opened, stream, baseline=before)
+        staged.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            staged.unlink()
+        raise
+    return path
+
+
+__all__ = ["FORMATS", "Format", "Reporter", "format_of", "write_report"]

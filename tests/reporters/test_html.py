@@ -1,0 +1,196 @@
+"""The HTML report as a file: what is in it, and what cannot be. How it behaves is in test_browser."""
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+import tracemalloc
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_arena_state.models import RunResult
+from pytest_arena_state.reporters import write_report
+from pytest_arena_state.reporters.source import Source
+
+ASSETS = Path(write_report.__code__.co_filename).parent / "html"
+
+
+class Page(HTMLParser):
+    """The tags of a page and the contents of its scripts and styles."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.blocks: dict[str, str] = {}
+        self.script = self.style = self.inside = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.inside = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = ""
+
+    def handle_data(self, data: str) -> None:
+        block = self.tags[-1][1].get("id") if self.tags else None
+        if self.inside == "script" and block:
+            self.blocks[block] = self.blocks.get(block, "") + data
+        elif self.inside == "script":
+            self.script += data
+        elif self.inside == "style":
+            self.style += data
+
+    def decoded(self, block: str) -> str:
+        return gzip.decompress(base64.b64decode(self.blocks[block])).decode("utf-8")
+
+    @property
+    def overview(self) -> dict[str, Any]:
+        overview: dict[str, Any] = json.loads(self.decoded("overview"))
+        return overview
+
+    @property
+    def policy(self) -> str:
+        return next(attrs["content"] or "" for tag, attrs in self.tags if tag == "meta" and "http-equiv" in attrs)
+
+
+def page_of(source: Source, folder: Path, **options: Any) -> Page:
+    return Page(write_report(source, folder / "report.html", **options).read_text(encoding="utf-8"))
+
+
+def test_the_overview_has_a_row_for_each_run(source: Source, tmp_path: Path) -> None:
+    overview = page_of(source, tmp_path).overview
+
+    statuses = overview["statuses"]
+    assert [(row[0], statuses[row[2]]) for row in overview["rows"]] == [(each.stem, each.row.status) for each in source]
+
+
+def test_the_conversations_are_in_blocks_of_their_own(source: Source, suite: list[RunResult], tmp_path: Path) -> None:
+    page = page_of(source, tmp_path)
+
+    lines = page.decoded("chunk-0").split("\n")
+    assert [json.loads(line)["RunID"] for line in lines] == [run.run_id for run in suite]
+    assert json.loads(lines[0]) == suite[0].to_dict()
+
+
+def test_many_runs_are_in_many_blocks(make_run: Callable[..., RunResult], tmp_path: Path) -> None:
+    """Looking at one run must not cost the decoding of all."""
+    page = page_of(Source.of([make_run(f"run-{i}") for i in range(450)]), tmp_path)
+
+    assert sorted(page.blocks) == ["chunk-0", "chunk-1", "chunk-2", "overview"]
+    for row in page.overview["rows"]:
+        assert json.loads(page.decoded(f"chunk-{row[16]}").split("\n")[row[17]])["RunID"] == row[0]
+
+
+def test_the_policy_runs_this_script_and_nothing_else(source: Source, tmp_path: Path) -> None:
+    page = page_of(source, tmp_path)
+
+    def sha(text: str) -> str:
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+    assert page.policy.split("; ") == [
+        "default-src 'none'",
+        f"script-src {sha(page.script)}",
+        f"style-src {sha(page.style)}",
+        "img-src blob: data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    ]
+
+
+def test_the_page_has_no_handlers_no_styles_and_no_addresses(hostile: Source, tmp_path: Path) -> None:
+    page = page_of(hostile, tmp_path)
+
+    scripts = [attrs for tag, attrs in page.tags if tag == "script" and attrs.get("type") != "text/plain"]
+    assert scripts == [{}]
+    for _tag, attributes in page.tags:
+        assert not {name for name in attributes if name.startswith("on") or name in ("style", "src")}
+        assert attributes.get("href") in (None, "#", "data:,")
+
+
+def test_no_text_of_a_model_is_in_the_page_itself(hostile: Source, tmp_path: Path) -> None:
+    html = write_report(hostile, tmp_path / "report.html").read_text(encoding="utf-8")
+
+    assert "<script>window.harmed" not in html
+    assert "&lt;script&gt;window.harmed=1" in html  # the title, escaped
+
+
+def test_the_script_never_parses_markup() -> None:
+    script = (ASSETS / "report.js").read_text(encoding="utf-8")
+
+    assert not re.findall(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|createContextualFragment|srcdoc"
+        r"|\beval\b|new Function",
+        script,
+    )
+    assert not re.findall(r"\bfetch\(|XMLHttpRequest|WebSocket|EventSource|sendBeacon|\bimport\b", script)
+
+
+def test_data_that_is_not_shown_is_left_out(make_run: Callable[..., RunResult], tmp_path: Path) -> None:
+    """A report with a hundred videos must still open."""
+    large, svg = "A" * 600_000, "PHN2Zz4="
+    parts = [
+        {"type": "image", "media": {"data": large, "mime_type": "image/png"}},
+        {"type": "image", "media": {"data": svg, "mime_type": "image/svg+xml"}},
+        {"type": "image", "media": {"data": "aGk=", "mime_type": "image/png"}},
+    ]
+    run = make_run("run", Messages=[{"role": "user", "timestamp": "2026-05-01T09:00:00Z", "parts": parts}])
+
+    document = json.loads(page_of(Source.of([run]), tmp_path).decoded("chunk-0"))
+
+    media = [part["media"] for part in document["Messages"][0]["parts"]]
+    assert [each.get("left_out") for each in media] == [
+        "too large for this report",
+        "not an image that is safe to show",
+        None,
+    ]
+    assert media[2]["data"] == "aGk="
+
+
+def test_the_change_against_a_baseline_is_in_the_overview(make_run: Callable[..., RunResult], tmp_path: Path) -> None:
+    base = Source.of([make_run("first"), make_run("second", "failed"), make_run("third", ScenarioID="gone")], "main")
+    new = Source.of([make_run("first", "failed"), make_run("second")], "branch")
+
+    change = page_of(new, tmp_path, baseline=base).overview["baseline"]
+
+    assert (change["name"], change["new_failures"], change["fixed"]) == ("main", ["first"], ["second"])
+    assert change["missing"] == [["gone", "gpt-5-mini"]]
+    assert change["cells"] == [[0, 0, 0.5, "noise", 0.01, 2000.0]]
+
+
+def test_no_runs_at_all_is_a_report_too(tmp_path: Path) -> None:
+    page = page_of(Source.of([]), tmp_path)
+
+    assert (page.overview["rows"], page.overview["chunks"]) == ([], 0)
+
+
+def test_memory_does_not_grow_with_the_conversations(make_run: Callable[..., RunResult], tmp_path: Path) -> None:
+    """40 MB of conversations are written with less than a third of that in memory."""
+    count, size = 200, 200_000
+
+    def runs() -> Iterator[RunResult]:
+        for i in range(count):
+            said = [{"role": "user", "content": f"{i} " * (size // 4), "timestamp": "2026-05-01T09:00:00Z"}]
+            yield make_run(f"run-{i}", Messages=said)
+
+    index = Source.of([make_run(f"run-{i}") for i in range(count)]).index
+    tracemalloc.start()
+    write_report(Source(index, runs), tmp_path / "report.html")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < count * size / 3
+
+
+@pytest.mark.parametrize("name", ["template.html", "report.css", "report.js"])
+def test_the_assets_are_plain_text_without_addresses(name: str) -> None:
+    text = (ASSETS / name).read_text(encoding="utf-8")
+
+    assert set(re.findall(r"https?://[^\s\"')]+", text)) <= {"http://www.w3.org/2000/svg"}
