@@ -6,7 +6,8 @@
     ├── InvalidStateError (ValueError)            what was given cannot be stored
     ├── ConfigurationError (ValueError)           an option, ini value or marker is wrong
     ├── JournalError (ValueError)                 a journal cannot be read
-    └── ResultsError (OSError, ValueError)        results cannot be read or written
+    ├── ResultsError (OSError, ValueError)        results cannot be read or written
+    └── UnrecognisedSourceError (TypeError)       nobody knows the shape of what was given
 
 A model that is built from a wrong value raises pydantic's own ``ValidationError``, which
 names the field. All errors here keep their arguments, so they pickle across workers.
@@ -87,3 +88,22 @@ class ResultsError(ArenaStateError, OSError, ValueError):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.problem}"
+
+
+class UnrecognisedSourceError(ArenaStateError, TypeError):
+    """What was given is no conversation of any library that is known."""
+
+    def __init__(self, seen: str, sources: tuple[str, ...], problem: str = "") -> None:
+        super().__init__(seen, sources, problem)
+        self.seen = seen
+        """What was given, shortened."""
+        self.sources = sources
+        self.problem = problem
+        """Which part of it, or why its source could not read it."""
+
+    def __str__(self) -> str:
+        why = f" ({self.problem})" if self.problem else ""
+        return (
+            f"wanted messages, a response or a list of them, not {self.seen}{why}; "
+            f"source= is 'auto' or one of {', '.join(self.sources)}"
+        )

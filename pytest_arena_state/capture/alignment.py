@@ -1,0 +1,200 @@
+"""What a list of messages adds to a conversation that is already known.
+
+Clients repeat the history with every call, each in its own way: without usage, without
+reasoning, cut at the start, with other instructions. Two messages are the same when the same
+role said the same words, showed the same media, called the same tools with the same arguments
+or returned the same results; white space, ids that were made up, and all telemetry aside.
+
+Where nothing tells a repetition from somebody saying the same again, a list of several
+messages is a repetition of the start, and a single message is one only of the last.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .._wire import jsonable
+from .draft import UNPARSED_KEY
+
+if TYPE_CHECKING:
+    from ..messages import ContentPart, Message, ToolCall
+
+_MADE_UP = re.compile(r"call-\d+-")
+#: How many messages in a row must repeat the start before a different end is taken for another end of the same.
+_HISTORY = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """What a list of messages means beside those that are known."""
+
+    new: list[Message]
+    """Those to be appended."""
+    enriched: dict[int, Message] = field(default_factory=dict)
+    """By the place of a known message without usage: the given one that says the same with usage."""
+
+
+def new_messages(known: Sequence[Message], given: list[Message]) -> list[Message]:
+    """The messages that are to be appended to those that are known.
+
+    They are copies, with ids and names of tools that follow from the whole conversation.
+    """
+    return align(known, given).new
+
+
+def align(known: Sequence[Message], given: list[Message]) -> Alignment:
+    """What a list of messages adds, and which known ones it says more about."""
+    answers = _answers_open_call(known, given)
+    if not answers and any(map(_lacks_id, given)):
+        given = [message.model_copy(deep=True) for message in given]
+        pair(given)
+    known_keys = [_key(message) for message in known]
+    given_keys = [_key(message) for message in given]
+    known_body = [place for place, message in enumerate(known) if message.role != "system"]
+    given_body = [place for place, message in enumerate(given) if message.role != "system"]
+    repeated = 0
+    starts = 0
+    if not answers:
+        body = [known_keys[place] for place in known_body]
+        repeated, starts = _repeated(body, [given_keys[place] for place in given_body])
+    # Instructions do not move: the same ones are known wherever they stand.
+    instructions = {key for key, message in zip(known_keys, known, strict=True) if message.role == "system"}
+    spoken = set(given_body[repeated:])
+    new: list[Message] = []
+    for place, (key, message) in enumerate(zip(given_keys, given, strict=True)):
+        if message.role == "system" and key not in instructions:
+            instructions.add(key)
+            new.append(message.model_copy(deep=True))
+        elif place in spoken:
+            new.append(message.model_copy(deep=True))
+    _forget_made_up(new)
+    pair(new, known=known)
+    pairs = zip(known_body[starts:], given_body[:repeated], strict=False)
+    enriched = {
+        old: given[again].model_copy(deep=True)
+        for old, again in pairs
+        if known[old].cost_info is None and given[again].cost_info is not None
+    }
+    return Alignment(new, enriched)
+
+
+def _lacks_id(message: Message) -> bool:
+    result = message.tool_result
+    return any(not call.id for call in message.tool_calls) or (result is not None and not (result.id and result.name))
+
+
+def pair(messages: Sequence[Message], *, known: Sequence[Message] = ()) -> None:
+    """Give calls without an id one, and results the id and name of their call; edits the messages.
+
+    A result without an id is that of the first unanswered call of its name, or of the first
+    unanswered call at all when it has no name either.
+    """
+    names: dict[str, str] = {}
+    waiting: list[ToolCall] = []
+    calls = 0
+    for place, message in enumerate((*known, *messages)):
+        for call in message.tool_calls:
+            calls += 1
+            if not call.id and place >= len(known):
+                _make_up_id(message, call, f"call-{calls}-{call.name}")
+            names[call.id] = call.name
+            waiting.append(call)
+        result = message.tool_result
+        if result is None:
+            continue
+        answered = next(
+            (call for call in waiting if (call.id == result.id if result.id else result.name in ("", call.name))), None
+        )
+        if place >= len(known):
+            if not result.id and answered is not None:
+                result.id = answered.id
+            if not result.name:
+                result.name = names.get(result.id, "")
+        if answered is not None:
+            waiting.remove(answered)
+
+
+def _make_up_id(message: Message, call: ToolCall, made_up: str) -> None:
+    call.id = made_up
+    unparsed = message.meta.get(UNPARSED_KEY)
+    if isinstance(unparsed, list) and "" in unparsed and isinstance(call.args, str):
+        unparsed[unparsed.index("")] = made_up
+
+
+def _forget_made_up(messages: Sequence[Message]) -> None:
+    """Ids that were made up count from the start of a list; here that is not the conversation's."""
+    for message in messages:
+        for call in message.tool_calls:
+            if _MADE_UP.match(call.id):
+                unparsed = message.meta.get(UNPARSED_KEY)
+                if isinstance(unparsed, list) and call.id in unparsed:
+                    unparsed[unparsed.index(call.id)] = ""
+                call.id = ""
+        if message.tool_result is not None and _MADE_UP.match(message.tool_result.id):
+            message.tool_result.id = ""
+
+
+def _answers_open_call(known: Sequence[Message], given: Sequence[Message]) -> bool:
+    """The list begins with the result of a call that is known and has none yet."""
+    first = next((message for message in given if message.role != "system"), None)
+    if first is None or first.tool_result is None:
+        return False
+    wanted = first.tool_result
+    answered = {message.tool_result.id for message in known if message.tool_result is not None}
+    waiting = [call for message in known for call in message.tool_calls if call.id not in answered]
+    return any(call.id == wanted.id if wanted.id else wanted.name in ("", call.name) for call in waiting)
+
+
+def _repeated(known: list[str], given: list[str]) -> tuple[int, int]:
+    """How many messages at the start of those given are known already, and where these begin."""
+    shared = 0
+    while shared < len(known) and shared < len(given) and known[shared] == given[shared]:
+        shared += 1
+    if shared == len(known):
+        return shared, 0  # the history, perhaps grown
+    overlap = _overlap(known, given)
+    if overlap:
+        return overlap, len(known) - overlap  # the history, cut at its start
+    if shared >= _HISTORY or (shared and len(given) > len(known)):
+        return shared, 0  # the history with another end, or an earlier state of it
+    return 0, 0
+
+
+def _overlap(known: list[str], given: list[str]) -> int:
+    """The longest end of the known that is the start of the given; time and space are linear."""
+    text: list[str | None] = [*given, None, *known]
+    border = [0] * len(text)
+    for place in range(1, len(text)):
+        length = border[place - 1]
+        while length and text[place] != text[length]:
+            length = border[length - 1]
+        border[place] = length + (text[place] == text[length])
+    return border[-1]
+
+
+def _key(message: Message) -> str:
+    result = message.tool_result
+    facts: list[Any] = [
+        message.role,
+        " ".join(message.text.split()),
+        [_media(part) for part in message.parts if part.type != "text"],
+        [[_real(call.id), call.name, jsonable(call.args)] for call in message.tool_calls],
+    ]
+    if result is not None:
+        facts += [_real(result.id), [_media(part) for part in result.parts if part.type != "text"]]
+    return json.dumps(facts, sort_keys=True)
+
+
+def _real(id: str) -> str:
+    return "" if _MADE_UP.match(id) else id
+
+
+def _media(part: ContentPart) -> list[str | None]:
+    media = part.media
+    if media is None:
+        return [part.type]
+    return [part.type, media.data or media.url or media.storage_reference or media.file_path]

@@ -1,0 +1,180 @@
+"""OpenTelemetry's GenAI conventions: messages, and the attributes of a span or an event.
+
+A span gives the instructions, what went in and what came out, with its usage and ids; an ended
+one also how long the call took. A span of a tool's execution gives the tool's result. Message
+attributes are JSON text, which a limit on attributes may have cut: then they cannot be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .._wire import loads
+from .blocks import read_block
+from .draft import Draft, tool_draft
+from .plain import attribute
+from .shape import as_text, count, kinds, listed, mapping, mappings, moment, text
+from .source import Claim, Source
+
+if TYPE_CHECKING:
+    from ..messages import Message
+
+_SYSTEM, _INPUT, _OUTPUT = "gen_ai.system_instructions", "gen_ai.input.messages", "gen_ai.output.messages"
+_RESULT = "gen_ai.tool.call.result"
+_STARTED, _ENDED = "span.start_ns", "span.end_ns"  # ours, for what is no attribute
+_NS_PER_MS = 1_000_000
+_READ = (
+    _SYSTEM, _INPUT, _OUTPUT, _RESULT, _STARTED, _ENDED, "gen_ai.response.id", "gen_ai.response.model",
+    "gen_ai.response.finish_reasons", "gen_ai.provider.name", "gen_ai.system", "gen_ai.tool.name",
+    "gen_ai.tool.call.id", "gen_ai.tool.call.arguments", "gen_ai.tool.definitions",
+)  # fmt: skip
+_USAGE = "gen_ai.usage."
+
+
+def claims(item: Any) -> Claim:
+    """Attributes by their names, a message by its typed parts."""
+    if not isinstance(item, dict):
+        return Claim.NO
+    if any(key in item for key in (_SYSTEM, _INPUT, _OUTPUT, _RESULT)):
+        return Claim.SURE
+    parts = item.get("parts")
+    if not isinstance(parts, list) or not isinstance(item.get("role"), str):
+        return Claim.NO
+    typed = len(mappings(parts)) == len(parts) and all(kinds(parts))
+    return Claim.NO if not typed else Claim.SURE if parts else Claim.MAYBE
+
+
+def read(items: list[Any]) -> list[Message]:
+    """The messages of attributes and messages."""
+    messages: list[Message] = []
+    for item in map(mapping, items):
+        if isinstance(item.get("parts"), list):
+            messages += [draft.message() for draft in _read_message(item)]
+        elif _RESULT in item:
+            messages.append(_read_execution(item))
+        else:
+            messages += _read_attributes(item)
+    return messages
+
+
+def opens(value: object) -> object | None:
+    """A span, living or exported, or an event: its attributes."""
+    if isinstance(value, Mapping):
+        attributes, start, end = value.get("attributes"), value.get("start_time"), value.get("end_time")
+    else:
+        attributes = attribute(value, "attributes")
+        start, end = attribute(value, "start_time"), attribute(value, "end_time")
+    if not isinstance(attributes, Mapping) or not any(str(key).startswith("gen_ai.") for key in attributes):
+        return None
+    return {**attributes, _STARTED: _nanoseconds(start), _ENDED: _nanoseconds(end)}
+
+
+def _nanoseconds(time: Any) -> int:
+    written = moment(time) if isinstance(time, str) else None
+    return round(written.timestamp() * 1e9) if written is not None else count(time)
+
+
+def _decoded(value: Any) -> Any:
+    """Structured attributes are JSON text in spans and structures in events."""
+    return loads(value) if isinstance(value, str) else value
+
+
+def _read_attributes(item: dict[str, Any]) -> list[Message]:
+    drafts: list[Draft] = []
+    parts = _decoded(item.get(_SYSTEM))
+    if parts:
+        system = Draft("system")
+        for part in listed(parts) or [parts]:
+            read_block(system, part)
+        drafts.append(system)
+    drafts += [draft for message in mappings(_decoded(item.get(_INPUT))) for draft in _read_message(message)]
+    answers = [draft for message in mappings(_decoded(item.get(_OUTPUT))) for draft in _read_message(message)]
+    if answers:
+        _read_response(answers, item)
+    return [draft.message() for draft in drafts + answers]
+
+
+def _read_response(answers: list[Draft], item: dict[str, Any]) -> None:
+    for draft, reason in zip(answers, listed(item.get("gen_ai.response.finish_reasons")), strict=False):
+        draft.finish(reason)
+    last = answers[-1]
+    usage = {key.removeprefix(_USAGE): value for key, value in item.items() if key.startswith(_USAGE)}
+    provider = text(item.get("gen_ai.provider.name")) or text(item.get("gen_ai.system"))
+    if "input_tokens" in usage or "output_tokens" in usage:
+        cached = count(usage.get("cache_read.input_tokens"))
+        last.use(
+            input=max(0, count(usage.get("input_tokens")) - cached),
+            cached=cached,
+            output=usage.get("output_tokens"),
+            written=usage.get("cache_creation.input_tokens"),
+            reasoning=usage.get("reasoning.output_tokens"),
+            provider=provider,
+            reported=usage,
+        )
+    for draft in answers:
+        draft.note(model=item.get("gen_ai.response.model"), response_id=item.get("gen_ai.response.id"))
+    _read_times(last, item)
+    last.note(attributes=_rest(item))
+
+
+def _rest(item: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in item.items() if key not in _READ and not key.startswith(_USAGE)}
+
+
+def _read_times(draft: Draft, item: dict[str, Any]) -> None:
+    start, end = count(item.get(_STARTED)), count(item.get(_ENDED))
+    if end:
+        draft.timestamp = moment(end / 1e9)
+    if start and end > start:
+        draft.latency_ms = round((end - start) / _NS_PER_MS)
+
+
+def _read_message(item: dict[str, Any]) -> list[Draft]:
+    role = text(item.get("role"))
+    draft = Draft({"developer": "system", "tool": "user"}.get(role, role))
+    results = []
+    for part in mappings(item.get("parts")):
+        kind = part.get("type")
+        if kind == "tool_call":
+            draft.call(part.get("id"), part.get("name"), part.get("arguments"))
+            draft.detail_call(part, ("type", "id", "name", "arguments"))
+        elif kind == "tool_call_response":
+            # Named `result` by the first instrumentations.
+            output = part.get("response", part.get("result"))
+            results.append(tool_draft(id=part.get("id"), name=part.get("name"), output=output))
+            results[-1].detail_part(part, ("type", "id", "name", "response", "result"))
+        else:
+            read_block(draft, part)
+    draft.finish(item.get("finish_reason"))
+    drafts = results if results and draft.empty else [*results, draft]
+    drafts[-1].note(name=item.get("name"))
+    drafts[-1].note_rest(item, ("role", "parts", "finish_reason", "name"))
+    return drafts
+
+
+def _read_execution(item: dict[str, Any]) -> Message:
+    output = item.get(_RESULT)
+    draft = tool_draft(
+        id=item.get("gen_ai.tool.call.id"),
+        name=item.get("gen_ai.tool.name"),
+        output=_output(output),
+        error=item.get("error.type"),
+    )
+    _read_times(draft, item)
+    message = draft.message()
+    if message.tool_result is not None:
+        message.tool_result.latency_ms = message.latency_ms
+    return message
+
+
+def _output(written: Any) -> Any:
+    """A result that is JSON for a text is that text."""
+    try:
+        decoded = loads(written) if isinstance(written, str) else written
+    except (ValueError, RecursionError):
+        return written
+    return decoded if isinstance(decoded, str) else as_text(written)
+
+
+SOURCE = Source(name="otel", claims=claims, read=read, opens=opens)

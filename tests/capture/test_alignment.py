@@ -1,0 +1,154 @@
+"""What a repeated history adds."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_arena_state.capture import align, new_messages
+from pytest_arena_state.messages import ContentPart, CostInfo, Message, Reasoning, ToolCall, ToolResult
+
+
+def say(script: str) -> list[Message]:
+    """``"u1 a1"`` is a user's and an assistant's message; ``s`` is system."""
+    roles = {"s": "system", "u": "user", "a": "assistant"}
+    return [Message(role=roles[word[0]], content=word) for word in script.split()]
+
+
+def words(messages: list[Message]) -> str:
+    return " ".join(message.content for message in messages)
+
+
+@pytest.mark.parametrize(
+    ("known", "given", "new"),
+    [
+        ("", "", ""),
+        ("", "s1 u1", "s1 u1"),
+        ("u1 a1", "u1 a1 u2 a2", "u2 a2"),  # the list, grown by two
+        ("u1 a1", "u1 a1", ""),  # the same list
+        ("u1", "a1", "a1"),  # the response after the list
+        ("u1 a1", "a1", ""),  # the response that the list ends with
+        ("u1 a1 u2 a2", "u1 a1", ""),  # an earlier state of the list
+        ("u1 a1", "u1", "u1"),  # somebody says the same again
+        ("s1 u1 a1", "u1 a1 u2", "u2"),  # the instructions are an argument of the call
+        ("u1 a1", "s1 u1 a1 u2", "s1 u2"),  # instructions that were not known
+        ("s1 u1 a1", "s2 u1 a1 u2", "s2 u2"),  # other instructions
+        ("s1 u1 a1 u2 a2", "s1 u2 a2 u3", "u3"),  # a window on the history
+        ("u1 a1 u2 a2", "u1 a1 u3", "u3"),  # the history with another end
+        ("u1 a1", "u1 a2", "u1 a2"),  # the same question, asked anew
+        ("u1 a1 u1 a1", "u1 a1 u1 a1 u1", "u1"),  # nothing but repetitions
+        ("u1 a1", "u7 a7", "u7 a7"),
+    ],
+)
+def test_a_list_adds_what_is_new(known: str, given: str, new: str) -> None:
+    assert words(new_messages(say(known), say(given))) == new
+
+
+def test_small_differences_do_not_make_a_message_new() -> None:
+    """Clients send back what they need, and that is less than they got."""
+    answer = Message(
+        role="assistant",
+        content="yes ",
+        cost_info=CostInfo(input_tokens=3),
+        reasoning=Reasoning(text="hm"),
+        finish_reason="tool_use",
+        tool_calls=[ToolCall(id="c", name="f", args={"a": 1, "b": 2})],
+        meta={"model": "m"},
+    )
+    sent = Message(role="assistant", content="yes", tool_calls=[ToolCall(id="c", name="f", args={"b": 2, "a": 1})])
+
+    assert new_messages([*say("u1"), answer], [*say("u1"), sent, *say("u2")]) == say("u2")
+
+
+def test_other_media_make_a_message_new() -> None:
+    first, second = (Message(role="user", content="look", parts=[ContentPart.from_url(f"{n}.png")]) for n in (1, 2))
+
+    assert new_messages([first], [second]) == [second]
+
+
+def test_a_later_list_names_the_tools_of_an_earlier_one() -> None:
+    asked = Message(role="assistant", tool_calls=[ToolCall(id="c", name="f", args={})])
+    result = Message(role="tool", tool_result=ToolResult(id="c", content="1"))
+
+    (new,) = new_messages([asked], [result])
+
+    assert new.tool_result is not None
+    assert new.tool_result.name == "f"
+    assert result.tool_result is not None
+    assert result.tool_result.name == ""
+
+
+def test_results_without_an_id_belong_to_the_calls_in_their_order() -> None:
+    """Two tools may say the same, and neither of them says for whom."""
+    known = [Message(role="assistant", tool_calls=[ToolCall(id="c1", name="f"), ToolCall(id="c2", name="g")])]
+    for _ in range(2):
+        known += new_messages(known, [Message(role="tool", tool_result=ToolResult(content="ok"))])
+
+    results = [message.tool_result for message in known[1:]]
+
+    assert [(result.id, result.name) for result in results if result] == [("c1", "f"), ("c2", "g")]
+
+
+def test_made_up_ids_count_from_the_start_of_the_conversation() -> None:
+    """Else two calls of one conversation would have the same id."""
+
+    def turn() -> list[Message]:
+        return [Message(role="assistant", tool_calls=[ToolCall(name="f", args={})])]
+
+    known = new_messages([], turn())
+    known += new_messages(known, [Message(role="tool", tool_result=ToolResult(name="f", content="1"))])
+    known += new_messages(known, turn())
+    known += new_messages(known, [Message(role="tool", tool_result=ToolResult(name="f", content="2"))])
+
+    assert [call.id for message in known for call in message.tool_calls] == ["call-1-f", "call-2-f"]
+    assert [message.tool_result.id for message in known if message.tool_result] == ["call-1-f", "call-2-f"]
+
+
+def test_usage_that_comes_later_is_not_lost() -> None:
+    """The list is added first, the response with its usage afterwards."""
+    response = Message(role="assistant", content="a1", cost_info=CostInfo(input_tokens=3))
+
+    found = align(say("s1 u1 a1"), [response])
+
+    assert found.new == []
+    assert found.enriched == {2: response}
+
+
+MESSAGES = st.lists(st.sampled_from(["s1", "u1", "u2", "a1", "a2"]), max_size=8).map(lambda words: say(" ".join(words)))
+
+
+@given(MESSAGES)
+def test_the_same_list_again_adds_nothing(messages: list[Message]) -> None:
+    known = new_messages([], messages)
+
+    assert new_messages(known, messages) == []
+
+
+@given(MESSAGES, MESSAGES)
+def test_a_grown_list_adds_its_growth(start: list[Message], growth: list[Message]) -> None:
+    known = new_messages([], start)
+    spoken = [message for message in growth if message.role != "system"]
+
+    assert [m for m in new_messages(known, start + growth) if m.role != "system"] == spoken
+
+
+@given(MESSAGES, MESSAGES)
+def test_neither_list_is_changed(known: list[Message], added: list[Message]) -> None:
+    before = [message.to_dict() for message in known + added]
+
+    new_messages(known, added)
+
+    assert [message.to_dict() for message in known + added] == before
+
+
+def test_a_long_history_that_repeats_itself_takes_no_quadratic_time() -> None:
+    history = [Message(role="user", content="again")] * 2_000
+
+    started = time.perf_counter()
+    new = new_messages(history, [*history, Message(role="assistant", content="end")])
+
+    assert words(new) == "end"
+    assert time.perf_counter() - started < 5  # seconds; a comparison of each with each takes minutes

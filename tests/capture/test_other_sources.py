@@ -1,0 +1,102 @@
+"""Sources of other packages: loaded only when they are needed, and never harmful."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import pytest
+
+from pytest_arena_state.capture import Claim, Source, UnrecognisedSourceError, from_messages, recognition, source_names
+from pytest_arena_state.capture.source import ENTRY_POINT_GROUP
+from pytest_arena_state.messages import Message
+
+
+class Telegram:
+    """An object of a library that nobody knows."""
+
+    __slots__ = ("words",)
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+
+
+SOURCE = Source(
+    name="telegram",
+    claims=lambda item: Claim.SURE if isinstance(item, dict) and "telegram" in item else Claim.NO,
+    read=lambda items: [Message(role="user", content=item["telegram"]) for item in items],
+    opens=lambda value: {"telegram": value.words} if isinstance(value, Telegram) else None,
+)
+
+
+class Installed:
+    """The entry points that are there, and how often one was loaded."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.loaded: list[str] = []
+        self._found: list[EntryPoint] = []
+        monkeypatch.setattr(recognition, "entry_points", lambda *, group: list(self._found))
+
+    def add(self, name: str, source: Any) -> None:
+        found = EntryPoint(name, f"{name}:SOURCE", ENTRY_POINT_GROUP)
+
+        class Loading(EntryPoint):
+            def load(_self) -> Any:  # noqa: N805 - the outer self counts
+                self.loaded.append(name)
+                if isinstance(source, Exception):
+                    raise source
+                return source
+
+        self._found.append(Loading(found.name, found.value, found.group))
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Installed:
+    return Installed(monkeypatch)
+
+
+def test_another_packages_source_reads_what_nobody_else_does(installed: Installed) -> None:
+    installed.add("telegram", SOURCE)
+
+    assert [message.content for message in from_messages(Telegram("arriving stop"))] == ["arriving stop"]
+    mixed = from_messages([{"role": "user", "content": "hi"}, Telegram("stop")])
+    assert [message.content for message in mixed] == ["hi", "stop"]
+    assert "telegram" in source_names()
+
+
+def test_it_is_not_loaded_for_what_is_built_in(installed: Installed) -> None:
+    installed.add("telegram", SOURCE)
+
+    from_messages({"role": "user", "content": "hi"})
+    from_messages({"role": "user", "content": "hi"}, source="openai_chat")
+
+    assert installed.loaded == []
+
+
+def test_it_is_loaded_when_it_is_named(installed: Installed) -> None:
+    installed.add("broken", ImportError("no"))
+    installed.add("telegram", SOURCE)
+
+    assert from_messages({"telegram": "x"}, source="telegram")[0].content == "x"
+    assert installed.loaded == ["telegram"]
+
+
+def test_one_that_cannot_be_loaded_is_named(installed: Installed) -> None:
+    installed.add("broken", ImportError("no telegraph"))
+    installed.add("odd", object)
+
+    with pytest.raises(UnrecognisedSourceError, match=r"'broken' \(broken:SOURCE\) cannot be loaded.*no telegraph"):
+        from_messages(Telegram("x"))
+    with pytest.raises(UnrecognisedSourceError, match=r"'odd' \(odd:SOURCE\) is not a Source"):
+        from_messages(Telegram("x"), source="odd")
+
+
+def test_one_that_fails_is_an_error_of_ours(installed: Installed) -> None:
+    def fail(_: object) -> Any:
+        raise RuntimeError("out of paper")
+
+    installed.add("failing", Source(name="failing", claims=lambda _: Claim.SURE, read=fail))
+    installed.add("worse", Source(name="worse", claims=fail, read=fail, opens=fail, joins=fail))
+
+    with pytest.raises(UnrecognisedSourceError, match=r"failing cannot read it.*out of paper"):
+        from_messages(Telegram("x"))

@@ -1,0 +1,371 @@
+"""Every source without its library: shapes that were recorded from the real ones."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pytest_arena_state.capture import (
+    UnrecognisedSourceError,
+    collect,
+    from_messages,
+    new_messages,
+    source_names,
+    unmapped,
+)
+from pytest_arena_state.messages import Message
+
+Shape = Callable[[str], Any]
+Told = Callable[[list[Message]], list[dict[str, Any]]]
+Expected = list[dict[str, Any]]
+
+WITH_IDS = ("anthropic", "langchain", "openai_chat", "openai_responses", "otel", "pydantic_ai")
+WITHOUT_IDS = ("google_genai", "ollama")
+
+
+@pytest.mark.parametrize("source", [*WITH_IDS, *WITHOUT_IDS])
+def test_every_source_tells_the_same_conversation(source: str, shape: Shape, told: Told, expected: Expected) -> None:
+    """Whatever library a suite uses, its reports read the same."""
+    messages = from_messages(shape(source)["conversation"])
+
+    found, wanted = told(messages), [dict(entry) for entry in expected]
+    if source in WITHOUT_IDS:
+        wanted[2]["calls"] = [("call-1-get_weather", "get_weather", {"city": "Bern"})]
+        wanted[3]["result"] = ("call-1-get_weather", *wanted[3]["result"][1:])
+    if source == "ollama":
+        wanted[2]["tokens"] = (50, 10, 0)  # knows of no cache
+    if source == "otel":
+        del wanted[2]["tokens"], wanted[4]["tokens"]  # usage is the span's, not the message's
+    assert found == wanted
+
+
+@pytest.mark.parametrize("source", WITH_IDS)
+def test_a_source_can_be_forced(source: str, shape: Shape, told: Told) -> None:
+    conversation = shape(source)["conversation"]
+
+    assert told(from_messages(conversation, source)) == told(from_messages(conversation))
+
+
+@pytest.mark.parametrize("source", ["anthropic", "google_genai", "langchain", "openai_chat", "openai_responses"])
+def test_streamed_chunks_tell_the_same(source: str, shape: Shape, told: Told, expected: Expected) -> None:
+    found = [collect(stream) for stream in shape(source)["streams"]]
+
+    wanted = [dict(expected[2]), expected[4]]
+    if source == "google_genai":
+        wanted[0]["calls"] = [("call-1-get_weather", "get_weather", {"city": "Bern"})]
+    assert [told(messages) for messages in found] == [[entry] for entry in wanted]
+
+
+def test_events_of_pydantic_ai_tell_what_was_said(shape: Shape, told: Told, expected: Expected) -> None:
+    (stream,) = shape("pydantic_ai")["streams"]
+
+    found = told(collect(stream))
+
+    assert [entry.get("calls") for entry in found] == [expected[2]["calls"], None, None]
+    assert found[1:] == [expected[3], {"role": "assistant", "text": expected[4]["text"]}]
+
+
+def test_spans_give_usage_and_latency(shape: Shape, told: Told, expected: Expected) -> None:
+    known: list[Message] = []
+    for span in shape("otel")["spans"]:
+        known += new_messages(known, from_messages(span))
+
+    assert told(known) == expected
+    assert known[4].latency_ms == 13
+    assert known[4].cost_info is not None
+    assert known[4].cost_info.provider_name == "openai"
+
+
+def test_a_tool_span_gives_the_result() -> None:
+    attributes = {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": "f",
+        "gen_ai.tool.call.id": "c",
+        "gen_ai.tool.call.result": '"fine"',
+    }
+    span = SimpleNamespace(attributes=attributes, start_time=10_000_000, end_time=35_000_000)
+
+    (message,) = from_messages(span)
+
+    assert message.tool_result is not None
+    assert message.tool_result.to_dict() == {
+        "id": "c",
+        "name": "f",
+        "content": "fine",
+        "parts": [{"type": "text", "text": "fine"}],
+        "latency_ms": 25,
+    }
+
+
+def test_mcp_results(shape: Shape) -> None:
+    plain, structured, failed, media = (
+        from_messages(result, tool_call_id="c", tool_name="t")[0] for result in shape("mcp")["results"]
+    )
+
+    assert (plain.role, plain.content) == ("tool", "18 °C, sunny")
+    assert structured.meta == {"structured_content": {"temperature": 18}}
+    assert failed.tool_result is not None
+    assert (failed.tool_result.id, failed.tool_result.name, failed.tool_result.error) == ("c", "t", "no such city")
+    assert media.tool_result is not None
+    assert [part.type for part in media.tool_result.parts] == ["image", "document", "text"]
+
+
+def test_messages_of_ours_pass_through() -> None:
+    given = [Message.user("hi"), Message.tool("out", id="c", name="f")]
+
+    found = from_messages(given)
+
+    assert found == given
+    assert found[0] is not given[0]
+    assert from_messages([message.to_dict() for message in given]) == given
+    assert from_messages(given[0]) == given[:1]
+
+
+def test_a_list_may_mix_libraries(shape: Shape, told: Told, expected: Expected) -> None:
+    """An agent may ask one provider and then another."""
+    chat, anthropic = shape("openai_chat")["conversation"], shape("anthropic")["conversation"]["messages"]
+
+    assert told(from_messages([*chat[:3], *anthropic[2:]])) == expected
+
+
+def test_plain_objects_are_read_like_dicts() -> None:
+    """Test doubles of a response are seldom more than a namespace."""
+    message = SimpleNamespace(role="assistant", content="hi", tool_calls=None)
+    response = SimpleNamespace(id="1", choices=[SimpleNamespace(message=message, finish_reason="stop")])
+
+    (found,) = from_messages(response)
+
+    assert (found.content, found.finish_reason) == ("hi", "stop")
+
+
+def test_nothing_is_made_up() -> None:
+    """A message of unknown time, cost and latency says so."""
+    (message,) = from_messages({"role": "user", "content": "hi"})
+
+    assert message.to_dict() == {"role": "user", "content": "hi", "timestamp": "0001-01-01T00:00:00Z"}
+
+
+def test_times_of_responses_are_kept() -> None:
+    response = {"object": "chat.completion", "created": 1767225600, "choices": [{"message": {"content": "hi"}}]}
+
+    assert from_messages(response)[0].timestamp == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "args", "flagged"),
+    [
+        ('{"a": 1}', {"a": 1}, False),
+        ("", {}, False),
+        (None, {}, False),
+        ("[1]", [1], False),
+        ('{"a": ', '{"a": ', True),
+        ({"a": None}, {"a": None}, False),
+    ],
+)
+def test_arguments_are_always_json(arguments: Any, args: Any, flagged: bool) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
+
+    (message,) = from_messages({"role": "assistant", "content": None, "tool_calls": [call]})
+
+    assert message.tool_calls[0].args == args
+    assert message.meta == ({"unparsed_tool_args": ["c"]} if flagged else {})
+
+
+def test_unparsed_arguments_are_flagged_under_an_id_that_was_made_up() -> None:
+    call = {"function": {"name": "f", "arguments": "{oops"}}
+
+    (message,) = from_messages({"role": "assistant", "tool_calls": [call]})
+
+    assert message.meta["unparsed_tool_args"] == [message.tool_calls[0].id] == ["call-1-f"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "normalised"),
+    [
+        ("stop", "stop"),
+        ("length", "max_output_tokens"),
+        ("content_filter", "safety"),
+        ("tool_calls", "tool_use"),
+        ("something_new", "something_new"),
+    ],
+)
+def test_finish_reasons_are_in_one_vocabulary(reason: str, normalised: str) -> None:
+    response = {"object": "chat.completion", "choices": [{"message": {"content": "x"}, "finish_reason": reason}]}
+
+    (message,) = from_messages(response)
+
+    assert message.finish_reason == normalised
+    assert message.meta.get("finish_reason", normalised) == (reason if reason != normalised else normalised)
+
+
+def test_what_has_no_field_is_kept_and_counted() -> None:
+    search = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "Bern"}}
+    response = {
+        "type": "message",
+        "role": "assistant",
+        "stop_reason": "refusal",
+        "content": [{"type": "text", "text": "a", "citations": [{"url": "u"}]}, search, {"type": "text", "text": "b"}],
+        "usage": {"input_tokens": 1, "output_tokens": 2, "cache_creation_input_tokens": 4},
+        "container": {"id": "k"},
+    }
+
+    messages = from_messages(response)
+
+    (message,) = messages
+    assert (message.content, message.finish_reason) == ("ab", "refusal")
+    assert message.cost_info is not None
+    assert message.cost_info.input_tokens == 5
+    assert message.meta == {
+        "citations": [{"url": "u"}],
+        "extra": {"container": {"id": "k"}},
+        "token_details": {"cache_write_tokens": 4},
+        "unmapped_parts": [search],
+        "usage": response["usage"],
+    }
+    assert unmapped(messages) == {"server_tool_use": 1}
+
+
+def test_reasoning_is_reasoning_in_every_dialect() -> None:
+    anthropic = {
+        "role": "assistant",
+        "content": [
+            {"type": "thinking", "thinking": "hm", "signature": "sig"},
+            {"type": "redacted_thinking", "data": "xx"},
+            {"type": "text", "text": "hi"},
+        ],
+    }
+    responses = [
+        {
+            "type": "reasoning",
+            "id": "rs",
+            "summary": [{"type": "summary_text", "text": "hm"}],
+            "encrypted_content": "e",
+        },
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "hi"}]},
+    ]
+    chat = {"role": "assistant", "content": "hi", "reasoning_content": "hm"}
+    google = {"role": "model", "parts": [{"text": "hm", "thought": True}, {"text": "hi"}]}
+    langchain = {"type": "ai", "content": [{"type": "reasoning", "reasoning": "hm"}, {"type": "text", "text": "hi"}]}
+    found = [from_messages(shape)[0] for shape in (anthropic, responses, chat, google, langchain)]
+
+    assert {(message.content, message.reasoning and message.reasoning.text) for message in found} == {("hi", "hm")}
+    assert found[0].reasoning is not None
+    assert found[0].reasoning.redacted
+    assert [opaque.kind for opaque in found[0].reasoning.opaque] == ["signature", "redacted_thinking"]
+    assert found[1].reasoning is not None
+    assert found[1].reasoning.opaque[0].to_dict() == {
+        "provider": "openai",
+        "kind": "encrypted_content",
+        "data": "e",
+        "ref": "rs",
+    }
+
+
+PIXEL = "iVBORw0KGgo="
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}]},
+        {"role": "user", "content": [{"type": "input_image", "image_url": f"data:image/png;base64,{PIXEL}"}]},
+        {
+            "role": "user",
+            "content": [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}}],
+        },
+        {"role": "user", "parts": [{"inlineData": {"mimeType": "image/png", "data": PIXEL}}]},
+        {"role": "user", "parts": [{"type": "blob", "modality": "image", "mime_type": "image/png", "content": PIXEL}]},
+        {"type": "human", "content": [{"type": "image", "base64": PIXEL, "mime_type": "image/png"}]},
+        {
+            "kind": "request",
+            "parts": [
+                {
+                    "part_kind": "user-prompt",
+                    "content": [{"kind": "binary", "data": PIXEL, "media_type": "image/png"}, "x"][:1],
+                }
+            ],
+        },
+    ],
+    ids=["openai_chat", "openai_responses", "anthropic", "google_genai", "otel", "langchain", "pydantic_ai"],
+)
+def test_an_image_is_the_same_part_in_every_dialect(message: dict[str, Any]) -> None:
+    (found,) = from_messages(message)
+
+    assert [part.to_dict() for part in found.parts] == [
+        {"type": "image", "media": {"data": PIXEL, "mime_type": "image/png"}}
+    ]
+    assert found.content == ""
+
+
+def test_results_inside_a_users_message_come_before_what_the_user_says() -> None:
+    content = [
+        {"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text", "text": "1"}], "is_error": True},
+        {"type": "tool_result", "tool_use_id": "b", "content": "2"},
+        {"type": "text", "text": "go on"},
+    ]
+
+    found = from_messages({"role": "user", "content": content})
+
+    assert [(message.role, message.content) for message in found] == [("tool", "1"), ("tool", "2"), ("user", "go on")]
+    assert [message.tool_result.error for message in found[:2] if message.tool_result] == ["1", ""]
+
+
+def test_instructions_that_repeat_are_said_once(shape: Shape) -> None:
+    requests = [
+        {"kind": "request", "instructions": text, "parts": [{"part_kind": "user-prompt", "content": text}]}
+        for text in ("a", "a", "b")
+    ]
+
+    found = from_messages(requests)
+
+    assert [message.content for message in found if message.role == "system"] == ["a", "b"]
+
+
+def test_what_is_not_recognised_says_what_was_seen_and_lists_the_sources() -> None:
+    with pytest.raises(UnrecognisedSourceError) as caught:
+        from_messages([{"role": "user", "content": "hi"}, {"colour": "red"}])
+
+    assert str(caught.value) == (
+        "wanted messages, a response or a list of them, not {'colour': 'red'} (nobody recognises item 2 of 2); "
+        f"source= is 'auto' or one of {', '.join(source_names())}"
+    )
+
+
+def test_a_source_that_does_not_exist_is_named() -> None:
+    with pytest.raises(UnrecognisedSourceError, match=r"there is no source 'opanai'"):
+        from_messages([], source="opanai")
+
+
+def test_no_library_is_imported() -> None:
+    """A suite that tests without them must not pay for them."""
+    script = (
+        "import json, sys\n"
+        "from pytest_arena_state.capture import from_messages\n"
+        "from_messages(json.loads(sys.argv[1]))\n"
+        "print(sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    conversation = json.dumps([{"role": "user", "content": "hi"}])
+
+    loaded = subprocess.run(
+        [sys.executable, "-c", script, conversation], capture_output=True, text=True, check=True
+    ).stdout
+
+    libraries = (
+        "agents",
+        "anthropic",
+        "google",
+        "langchain_core",
+        "litellm",
+        "mcp",
+        "openai",
+        "opentelemetry",
+        "pydantic_ai",
+    )
+    assert [name for name in libraries if f"'{name}'" in loaded] == []
