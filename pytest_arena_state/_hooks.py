@@ -13,7 +13,7 @@ import pytest
 from . import _xdist, termination
 from .recorder import ArenaRun
 from .store import ArenaStateStore
-from .summary import summary_lines
+from .summary import printable, summary_lines
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -139,8 +139,10 @@ class TestHooks:
 def _is_expected(error: BaseException) -> bool:
     """Whether a test raises this to say that it failed or skipped, and not because something broke."""
     doctest = sys.modules.get("doctest")
-    if doctest is not None and isinstance(getattr(error, "failures", None), list):  # of pytest's doctests: all in one
-        return all(isinstance(each, doctest.DocTestFailure) for each in error.failures)
+    # With `--doctest-continue-on-failure` pytest raises all of a doctest in one.
+    failures = getattr(error, "failures", []) if type(error).__name__ == "MultipleDoctestFailures" else [error]
+    if doctest is not None and all(isinstance(failure, doctest.DocTestFailure) for failure in failures):
+        return True
     return isinstance(error, AssertionError | pytest.fail.Exception | pytest.skip.Exception | pytest.xfail.Exception)
 
 
@@ -198,6 +200,8 @@ class SessionHooks(TestHooks):
         self.tests = None
         self._failure = ""
         self._printed = False
+        self._further: list[str] = []
+        self._annotations: list[str] = []
         self._restore_termination: Callable[[], None] = lambda: None
 
     def _start(self) -> Session | None:
@@ -239,8 +243,33 @@ class SessionHooks(TestHooks):
             with termination.ignored():
                 outcome = self._session.finish()
             if outcome.index is not None:
+                self._write_reports(self._session.target)
                 self._tell_hooks(self._session.target, outcome.index)
         self._restore_termination()
+
+    def _write_reports(self, target: Target) -> None:
+        wanted = [self._config.getoption(name) for name in ("arena_html", "arena_markdown")]
+        on_github = self._config.getoption("arena_github") or self._config.getini("arena_github")
+        if not (any(wanted) or on_github):
+            return
+        from . import github
+        from .reporters import write_report
+        from .reporters.source import open_source
+
+        for file, format in zip(wanted, ("html", "md"), strict=True):
+            if file:
+                path = Path(self._config.invocation_params.dir, file)
+                try:
+                    write_report(target.path, path, format)
+                except Exception as error:  # noqa: BLE001 - the results are there, and a report can be made later
+                    self._further.append(f"no {file}: {error}")
+        if on_github:
+            try:
+                source = open_source(target.path)
+                if github.write_step_summary(source):
+                    self._annotations.extend(github.failure_annotations(source))
+            except Exception as error:  # noqa: BLE001 - the same
+                self._further.append(f"no GitHub summary: {error}")
 
     def _tell_hooks(self, target: Target, index: dict[str, Any]) -> None:
         hook = self._config.hook.pytest_arena_results
@@ -272,8 +301,8 @@ class SessionHooks(TestHooks):
             return [f"arena: no results: {self._failure or 'the session did not end'}"]
         lines = summary_lines(self._session)
         if self._failure:
-            lines.append(f"arena: {self._failure}")
-        return lines
+            self._further.append(self._failure)
+        return [*lines, *(f"arena: {printable(line)}" for line in self._further), *self._annotations]
 
 
 def _end_by_sigterm() -> None:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .errors import ArenaStateError
 from .summary import describe_runs, plural, printable
 
 
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, OSError) and error.strerror and not isinstance(error, ArenaStateError):
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)
 
@@ -40,9 +41,28 @@ def _reason(error: BaseException) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="arena-state", description="Read the results of pytest --arena-results.")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    show = verbs.add_parser("show", help="a summary of results")
+    show = verbs.add_parser("show", help="a summary of results, or the transcript of one run")
     show.add_argument("path", help="a results directory, a .jsonl or a .json")
+    show.add_argument("run", nargs="?", help="a run id, or the stem of its file")
     show.set_defaults(verb=_show)
+    report = verbs.add_parser("report", help="results as html, md, junit, jsonl, csv or parquet")
+    report.add_argument("path", help="a results directory, a .jsonl or a .json")
+    report.add_argument("-o", "--output", required=True, metavar="FILE", help="its ending tells the format")
+    report.add_argument("--format", metavar="NAME", help="when the ending does not")
+    report.add_argument("--baseline", metavar="PATH", help="results to show changes against")
+    report.set_defaults(verb=_report)
+    compare = verbs.add_parser("compare", help="what changed between two results")
+    compare.add_argument("base", help="results of before")
+    compare.add_argument("new", help="results of now")
+    compare.add_argument(
+        "--fail-on",
+        metavar="CONDITIONS",
+        default="",
+        help="exit with 1 when one holds, such as new-failures,cost+10%%,latency+20%%,pass-rate-5%%",
+    )
+    compare.add_argument("--format", choices=("md", "json"), default="md")
+    compare.add_argument("-o", "--output", metavar="FILE", help="write there, not to the terminal")
+    compare.set_defaults(verb=_compare)
     recover = verbs.add_parser("recover", help="make the report of sessions that died")
     recover.add_argument("path", help="the results path of the session, or the folder of its journals")
     recover.add_argument("-o", "--output", metavar="OUT", help="where the results go, when not where they were wanted")
@@ -66,21 +86,44 @@ def _say(text: str) -> None:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from . import document
-    from .results import Target, iterate_results, read_index
+    from .reporters import markdown
+    from .reporters.source import open_source
 
-    target = Target(Path(options.path).absolute(), options.path)
-    rows = []
-    if target.index_path.exists() and (index := read_index(target.index_path)).runs:
-        rows = [row.to_dict() for row in index.runs]
+    source = open_source(options.path)
+    if options.run is None:
+        _say(markdown.render_summary(source).rstrip("\n"))
     else:
-        rows = [document.row_of(run.to_dict()) for run in iterate_results(options.path)]
-    _say(describe_runs(rows))
-    for row in sorted(rows, key=lambda row: ("error failed skipped passed".find(row["status"]), row["run_id"])):
-        mark = " (superseded)" if row["superseded"] else ""
-        where = printable(" / ".join(filter(None, (row["scenario_id"], row["provider_id"]))), 120)
-        _say(f"{row['status']:<8}{printable(row['run_id'], 120)}  {where}{mark}")
+        _say(markdown.render_transcript(source.find(options.run)).rstrip("\n"))
     return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from .reporters import write_report
+
+    path = write_report(options.path, options.output, options.format, baseline=options.baseline)
+    _say(f"wrote {printable(str(path), 1000)}")
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from .compare import compare, parse_fail_on
+    from .reporters import comparison as rendering
+    from .reporters.source import open_source
+
+    conditions = parse_fail_on(options.fail_on) if options.fail_on else ()
+    outcome = compare(open_source(options.base).trials(), open_source(options.new).trials())
+    violated = [reason for condition in conditions if (reason := condition.violated(outcome))]
+    if options.format == "json":
+        text = rendering.render_json(outcome, violated)
+    else:
+        text = rendering.render_markdown(outcome, conditions)
+    if options.output:
+        Path(options.output).write_text(text, encoding="utf-8")
+    else:
+        _say(text.rstrip("\n"))
+    for reason in violated:
+        sys.stderr.write(f"arena-state: {printable(reason)}\n")
+    return 1 if violated else 0
 
 
 def _recover(options: argparse.Namespace) -> int:

@@ -58,6 +58,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--arena-raw", action="store_true", default=False, help="keep raw requests and responses of LLM calls, too"
     )
+    group.addoption("--arena-html", metavar="FILE", help="write the results as one HTML file, too")
+    group.addoption("--arena-markdown", metavar="FILE", help="write a summary of the results as Markdown, too")
+    group.addoption(
+        "--arena-github",
+        action="store_true",
+        default=False,
+        help="in GitHub Actions: a step summary, and annotations of failed runs",
+    )
+    parser.addini("arena_github", "default for --arena-github", type="bool", default=False)
     parser.addini("arena_results", "default for --arena-results, relative to the rootdir")
     parser.addini("arena_redact", "regular expressions of texts that must not be written", type="linelist")
     parser.addini("arena_redact_env", "redact values of secret environment variables", type="bool", default=True)

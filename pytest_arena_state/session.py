@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import results
 from ._wire import format_time
+from .errors import ArenaStateError
 from .journal import SUFFIX, ChannelSink, HeldFile, JournalFile, JournalWriter, is_held
 from .merge import CONTROLLER, Merged, journal_paths, merge_session
 from .recording import Recording, StoreRecording, token_of
@@ -318,7 +319,7 @@ class Session:
         self.id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}-{secrets.token_hex(4)}"
         self.token = secrets.token_hex(16)
         self.problem = target.check()
-        self._replaced = results.stems_of(target) if not self.problem else frozenset[str]()
+        self._replaced = results.marks_of(target) if not self.problem else {}
         self.directory = self._make_directory()
         (self.directory / _TOKEN_FILE).write_text(f"{self.token}\n{self.target.path}", encoding="utf-8")
         # Held until everything is published: the journals are released before that.
@@ -504,7 +505,7 @@ def is_dead(directory: Path) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, OSError) and error.strerror and not isinstance(error, ArenaStateError):
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error) or type(error).__name__
 

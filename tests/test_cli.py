@@ -53,7 +53,8 @@ def test_show_names_failed_runs_first(session: Session, capsys: pytest.CaptureFi
 
     out = capsys.readouterr().out
     assert "6 runs" in out
-    assert out.index("a-2") < out.index("a-0")
+    assert "## Failed (2)" in out
+    assert "a-2" in out[out.index("## Failed") :]
 
 
 def test_merging_does_not_depend_on_the_order(session: Session, tmp_path: Path) -> None:
@@ -195,3 +196,76 @@ def test_an_index_that_points_outside_its_directory_is_refused(
 
     with pytest.raises(ValueError, match="cannot be the name of a run's file"):
         list(iterate_results(path))
+
+
+def test_show_prints_the_transcript_of_a_run(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    path = session("a", "out")
+    capsys.readouterr()
+
+    assert main(["show", str(path), "shared-2"]) == 0
+
+    out = capsys.readouterr().out
+    assert "**user**" in out
+    assert "assert 2 != 2" in out
+
+
+def test_compare_fails_on_what_it_was_told_to(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    base, new = session("a", "out-a"), session("b", "out-b")
+
+    assert main(["compare", str(base), str(new), "--fail-on=new-failures,cost+10%"]) == 0
+    file = base / "a-2.json"
+    file.unlink()
+    run = json.loads((base / "a-1.json").read_text(encoding="utf-8"))
+    (base / "index.json").unlink()
+    for name in ("a-2", "shared-2"):  # what fails now passed before
+        old = {**run, "RunID": name, "Labels": {**run["Labels"], "pytest.nodeid": "test_compare.py::test_it[2]"}}
+        (base / f"{name}.json").write_text(json.dumps(old), encoding="utf-8")
+    capsys.readouterr()
+
+    assert main(["compare", str(base), str(new), "--fail-on=pass-rate-5%", "--format=json"]) == 1
+
+    assert json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("ending", ["html", "md", "xml", "csv", "jsonl"])
+def test_every_report_is_written_by_its_ending(session: Session, tmp_path: Path, ending: str) -> None:
+    path = session("a", "out.jsonl")
+
+    assert main(["report", str(path), "-o", str(tmp_path / f"report.{ending}")]) == 0
+
+    assert "shared-2" in (tmp_path / f"report.{ending}").read_text(encoding="utf-8") or ending in ("html",)
+
+
+def test_a_session_writes_the_reports_that_were_asked_for(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HTML for people, Markdown for a pull request, and what GitHub shows of a step."""
+    monkeypatch.setenv("NAME", "a")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path / "step.md"))
+    pytester.makepyfile(SUITE)
+
+    result = pytester.runpytest_subprocess(
+        "-p", "no:xdist", "--arena-results=out", "--arena-html=r.html", "--arena-markdown=r.md", "--arena-github"
+    )
+
+    assert (pytester.path / "r.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert (pytester.path / "step.md").read_text(encoding="utf-8").strip() == (pytester.path / "r.md").read_text(
+        encoding="utf-8"
+    ).strip()
+    errors = [line for line in result.outlines if line.startswith("::error ")]
+    assert len(errors) == 2
+    assert all("assert 2 != 2" in line for line in errors)
+
+
+def test_a_report_that_cannot_be_written_changes_nothing_else(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NAME", "a")
+    pytester.makepyfile(SUITE)
+    (pytester.path / "file").touch()
+
+    result = pytester.runpytest_subprocess("-p", "no:xdist", "--arena-results=out", "--arena-html=file/r.html")
+
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(["arena: no file/r.html: *"])
+    assert read_index(pytester.path / "out").total_runs == 6

@@ -46,6 +46,7 @@ CORE = (
     "trials",
     "compare",
     "reporters",
+    "github",
 )
 # What users start. Each stands on the whole core, imports only to its left, and knows nothing of the other.
 COMMAND_EDGE = ("cli", "__main__")
