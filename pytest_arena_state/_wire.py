@@ -13,13 +13,16 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import gc
 import json
 import math
 import re
 import reprlib
+import threading
 from collections import deque
-from collections.abc import Callable, Mapping
-from datetime import date, datetime, time, timedelta, timezone
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
@@ -32,11 +35,10 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     GetCoreSchemaHandler,
-    PlainValidator,
     ValidationError,
     ValidationInfo,
-    WithJsonSchema,
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema, from_json, to_json
 
@@ -49,6 +51,8 @@ MAX_REPR = 200  # characters of a repr that stands for an object
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MICROSECOND = timedelta(microseconds=1)
+
+_LONG = 100_000  # bytes of a document that is worth the pause of the garbage collector
 
 #: Passed as validation context by readers of files: unknown keys are kept.
 READING: Any = object()
@@ -66,43 +70,28 @@ class Timestamp(datetime):
         return parse_time, (format_time(self),)
 
 
-_FRACTION = re.compile(r"\.([0-9]+)")
-# Go cuts its fraction at nine digits and offsets are minutes; fromisoformat alone would take a date, a week or no offset.
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:[Zz]|[+-]\d\d:?\d\d)\Z", re.ASCII)
+_FRACTION = re.compile(r"[.,]([0-9]+)")
+# Go cuts its fraction at nine digits, and offsets are minutes. fromisoformat alone would take a date, a week or no
+# offset.
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:\d\d)\Z", re.ASCII)
+_WITHOUT_OFFSET = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d[.,\d]*\Z", re.ASCII)
 
 
 def parse_time(value: object) -> datetime | None:
     """Read RFC 3339 with up to nine digits; Go's zero time is None."""
     if value is None or value == ZERO_TIME or value == "":
         return None
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise PydanticCustomError(
-                "naive_datetime",
-                "a time needs an offset, such as datetime.now(timezone.utc); {value} has none",
-                {"value": repr(value)},
-            )
-        return value
     if not isinstance(value, str):
-        raise PydanticCustomError(
-            "time_type",
-            "a time is a datetime with an offset or RFC 3339 text, not {value}",
-            {"value": shortened(value)},
-        )
+        return _checked_time(value)
     if not _RFC3339.match(value):
-        hint = "; it has no offset" if re.match(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.\d]*\Z", value) else ""
-        raise PydanticCustomError(
-            "time_format",
-            "a time is RFC 3339 text such as '2026-02-11T08:30:01.5Z', not {value}{hint}",
-            {"value": shortened(value), "hint": hint},
-        )
+        return _parse_unusual_time(value)
     try:
         moment = datetime.fromisoformat(value)
     except ValueError as error:
         raise PydanticCustomError(
             "time_value", "{value} is not a time: {why}", {"value": shortened(value), "why": str(error)}
         ) from None
-    if len(value) > 26:  # "2026-02-11T08:30:01.123456" has 26 characters: only longer ones can hold more digits
+    if len(value) > 27:  # "2026-02-11T08:30:01.123456Z" has 27 characters: only longer ones can hold more digits
         fraction = _FRACTION.search(value)
         digits = fraction.group(1)[:9].rstrip("0") if fraction else ""
         if len(digits) > 6:
@@ -117,12 +106,37 @@ def parse_time(value: object) -> datetime | None:
                 moment.tzinfo,
             )
             moment.digits = digits
-    if moment.year == 1 and moment == _ZERO:
-        return None
-    return moment
+            return moment
+    return None if moment.year == 1 and moment == _ZERO else moment
 
 
-_ZERO = datetime(1, 1, 1, tzinfo=timezone.utc)
+def _checked_time(value: object) -> datetime:
+    if not isinstance(value, datetime):
+        raise PydanticCustomError(
+            "time_type",
+            "a time is a datetime with an offset or RFC 3339 text, not {value}",
+            {"value": shortened(value)},
+        )
+    if value.utcoffset() is None:
+        raise PydanticCustomError(
+            "naive_datetime",
+            "a time needs an offset, such as datetime.now(timezone.utc); {value} has none",
+            {"value": shortened(value)},
+        )
+    return value
+
+
+def _parse_unusual_time(value: str) -> datetime | None:
+    if _RFC3339.match(value.upper()):  # RFC 3339 allows "t" and "z"
+        return parse_time(value.upper())
+    raise PydanticCustomError(
+        "time_format",
+        "a time is RFC 3339 text such as '2026-02-11T08:30:01.5Z', not {value}{hint}",
+        {"value": shortened(value), "hint": "; it has no offset" if _WITHOUT_OFFSET.match(value) else ""},
+    )
+
+
+_ZERO = datetime(1, 1, 1, tzinfo=UTC)
 
 
 def format_time(moment: datetime | None) -> str:
@@ -130,6 +144,9 @@ def format_time(moment: datetime | None) -> str:
     if moment is None:
         return ZERO_TIME
     text = moment.isoformat(timespec="seconds")
+    if len(text) > 25:  # an offset with seconds, as of a local mean time, which RFC 3339 cannot say
+        moment = moment.astimezone(UTC)
+        text = moment.isoformat(timespec="seconds")
     head, offset = text[:19], text[19:]
     digits = getattr(moment, "digits", None)
     if digits is None and moment.microsecond:
@@ -151,11 +168,17 @@ class Duration(timedelta):
 
 
 _INT64 = 2**63
+_LONGEST = timedelta(microseconds=(_INT64 - 1) // 1000)
+_SHORTEST = -_LONGEST
 
 
 def parse_duration(value: object) -> timedelta:
     """Take a timedelta, or integer nanoseconds as Go writes them."""
+    if type(value) is Duration:
+        return value
     if isinstance(value, timedelta):
+        if not _SHORTEST <= value <= _LONGEST:
+            raise PydanticCustomError("duration_range", "a duration has at most 64 bits of nanoseconds: 292 years")
         return value
     if value is None:
         return timedelta(0)
@@ -168,7 +191,7 @@ def parse_duration(value: object) -> timedelta:
             {"value": shortened(value)},
         )
     if not -_INT64 <= value < _INT64:
-        raise PydanticCustomError("duration_range", "a duration has at most 64 bits of nanoseconds")
+        raise PydanticCustomError("duration_range", "a duration has at most 64 bits of nanoseconds: 292 years")
     microseconds, rest = divmod(value, 1000)
     if not rest:
         return timedelta(microseconds=microseconds)
@@ -209,7 +232,7 @@ def shortened(value: object) -> str:
         text = _shortener.repr(value)
     except Exception as error:  # noqa: BLE001 - containers ask their items, and these may raise anything
         text = f"<{type(value).__name__}, whose repr raised {type(error).__name__}>"
-    return text if len(text) <= MAX_REPR else f"{text[: MAX_REPR - 3]}..."
+    return scrub_text(text if len(text) <= MAX_REPR else f"{text[: MAX_REPR - 3]}...")
 
 
 def jsonable(value: object, problems: Problems | None = None, where: str = "") -> JSON:
@@ -220,12 +243,19 @@ def jsonable(value: object, problems: Problems | None = None, where: str = "") -
     100 levels deep and everything else become their repr, at most 200 characters, and
     ``problems`` says where. Nothing is consumed: an iterator or a file is not read.
     """
-    return _convert(value, [] if problems is None else problems, where, ())
+    if problems is None:
+        problems = []
+    try:
+        return _convert(value, problems, where, ())
+    except RecursionError:  # called near the end of the stack
+        return _give_up(value, problems, where, "nested too deep for what is left of the stack")
 
 
 def _convert(value: Any, problems: Problems, where: str, path: tuple[int, ...]) -> JSON:
     kind = type(value)
-    if kind is str or value is None or kind is bool:
+    if kind is str:
+        return value if value.isascii() else scrub_text(value)
+    if value is None or kind is bool:
         return value
     if kind is int:
         return value if value.bit_length() <= 1024 else _give_up(value, problems, where, "an integer of over 1024 bits")
@@ -249,23 +279,27 @@ def _convert(value: Any, problems: Problems, where: str, path: tuple[int, ...]) 
 def _convert_items(items: Any, problems: Problems, where: str, path: tuple[int, ...]) -> dict[str, JSON]:
     out: dict[str, JSON] = {}
     for key, item in items:
-        name = key if type(key) is str else _key(key)
+        name = key if type(key) is str and key.isascii() else _key(key)
         if name in out:
             problems.append(f"{where}.{shortened(name)}: two keys have the same text")
-            name = f"{name}~{len(out)}"
+            while name in out:
+                name = f"{name}~{len(out)}"
         out[name] = _convert(item, problems, f"{where}.{name}" if len(name) < MAX_REPR else where, path)
     return out
 
 
 def _key(key: object) -> str:
-    if isinstance(key, Enum):
-        key = key.value
-    if isinstance(key, str):
-        return str.__str__(key)
-    if key is None or isinstance(key, bool):
-        return json.dumps(key)
-    if isinstance(key, (int, float, UUID, PurePath, date)):
-        return str(key)
+    try:
+        if isinstance(key, Enum):
+            key = key.value
+        if isinstance(key, str):
+            return scrub_text(str.__str__(key))
+        if key is None or isinstance(key, bool):
+            return json.dumps(key)
+        if isinstance(key, (int, float, UUID, PurePath, date)):
+            return scrub_text(str(key))
+    except Exception:  # noqa: BLE001 - a key of a foreign class may raise anything
+        return shortened(key)
     return shortened(key)
 
 
@@ -282,7 +316,7 @@ def _convert_object(value: Any, problems: Problems, where: str, path: tuple[int,
     if isinstance(value, Enum):
         return _convert(value.value, problems, where, path)
     if isinstance(value, str):
-        return str.__str__(value)
+        return scrub_text(str.__str__(value))
     if isinstance(value, bool | int):
         return _convert(int(value), problems, where, path)
     if isinstance(value, float):
@@ -298,9 +332,9 @@ def _convert_object(value: Any, problems: Problems, where: str, path: tuple[int,
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, UUID | PurePath | Decimal | Fraction):
-        return str(value)
+        return scrub_text(str(value))
     if isinstance(value, BaseException):
-        return f"{type(value).__name__}: {value}"
+        return scrub_text(f"{type(value).__name__}: {value}")
     if id(value) in path:
         return _give_up(value, problems, where, "contains itself")
     if len(path) >= MAX_DEPTH:
@@ -336,12 +370,12 @@ def _field_names(value: object) -> list[str] | None:
 # --- bytes ---------------------------------------------------------------------
 
 
-def dumps(value: JSON) -> bytes:
-    """Serialise what `jsonable` or `to_wire` returned: compact UTF-8; lone surrogates become U+FFFD."""
+def dumps(value: JSON, *, indent: int | None = None) -> bytes:
+    """Serialise what `jsonable` or `to_wire` returned: UTF-8, compact or indented; lone surrogates become U+FFFD."""
     try:
-        return to_json(value)
+        return to_json(value, indent=indent)
     except Exception:  # noqa: BLE001 - a lone surrogate surfaces as different errors in different versions
-        return json.dumps(_scrub(value), ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+        return to_json(_scrub(value), indent=indent)
 
 
 def loads(text: bytes | str) -> JSON:
@@ -352,7 +386,7 @@ def loads(text: bytes | str) -> JSON:
     """
     try:
         return from_json(text)
-    except ValueError as first:
+    except (ValueError, TypeError) as first:  # of a lone surrogate it says that it is no str
         try:
             return _scrub(json.loads(text))
         except RecursionError:
@@ -370,8 +404,41 @@ def _scrub(value: JSON) -> JSON:
     if isinstance(value, list):
         return [_scrub(item) for item in value]
     if isinstance(value, dict):
-        return {scrub_text(key): _scrub(item) for key, item in value.items()}
+        scrubbed: dict[str, JSON] = {}
+        for key, item in value.items():
+            name = scrub_text(key)
+            while name in scrubbed:  # two keys that only differed in what no file can hold
+                name = f"{name}~{len(scrubbed)}"
+            scrubbed[name] = _scrub(item)
+        return scrubbed
     return value
+
+
+_reading = threading.Lock()
+_readers = 0
+_collecting = False
+
+
+@contextmanager
+def without_collections() -> Iterator[None]:
+    """Keep the garbage collector from running while a long document is read.
+
+    Everything that reading makes is alive until it is done, so looking for garbage in between
+    finds none, and costs a third of the time.
+    """
+    global _readers, _collecting
+    with _reading:
+        _readers += 1
+        if _readers == 1:
+            _collecting = gc.isenabled()
+            gc.disable()
+    try:
+        yield
+    finally:
+        with _reading:
+            _readers -= 1
+            if not _readers and _collecting:
+                gc.enable()
 
 
 # --- field types ----------------------------------------------------------------
@@ -381,13 +448,16 @@ class _AnyText:
     """Text with lone surrogates replaced; costs nothing while there are none."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        text = core_schema.str_schema()
-        return core_schema.custom_error_schema(
+        # A constraint, though of no effect, makes the core look at the text: it refuses lone surrogates then.
+        text = core_schema.str_schema(min_length=0)
+        scrubbing = core_schema.custom_error_schema(
             core_schema.union_schema(
                 [text, core_schema.no_info_plain_validator_function(_scrub_or_refuse)], mode="left_to_right"
             ),
             custom_error_type="string_type",
         )
+        # The parser of JSON refuses them itself, and `from_json` takes the slow way then.
+        return core_schema.json_or_python_schema(json_schema=core_schema.str_schema(), python_schema=scrubbing)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Any) -> dict[str, Any]:
         return {"type": "string"}
@@ -397,6 +467,20 @@ def _scrub_or_refuse(value: object) -> str:
     if isinstance(value, str):
         return scrub_text(value)
     raise ValueError
+
+
+class _Parsed:
+    """A value that a function of ours reads and another one writes."""
+
+    def __init__(self, read: Callable[[Any], Any], write: Callable[[Any], Any], schema: dict[str, Any]) -> None:
+        self.read, self.write, self.schema = read, write, schema
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        write = core_schema.plain_serializer_function_ser_schema(self.write, when_used="json")
+        return core_schema.no_info_plain_validator_function(self.read, serialization=write)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Any) -> dict[str, Any]:
+        return self.schema
 
 
 class _EmptyForNull:
@@ -419,9 +503,11 @@ class _EmptyForNull:
 
 
 Text = Annotated[str, _AnyText()]
-Time = Annotated[datetime | None, PlainValidator(parse_time), WithJsonSchema({"type": "string", "format": "date-time"})]
+#: What Go's int holds: a file with a larger number could not be read there at all.
+Int = Annotated[int, Field(ge=-_INT64, le=_INT64 - 1)]
+Time = Annotated[datetime | None, _Parsed(parse_time, format_time, {"type": "string", "format": "date-time"})]
 Nanoseconds = Annotated[
-    timedelta, PlainValidator(parse_duration), WithJsonSchema({"type": "integer", "description": "nanoseconds"})
+    timedelta, _Parsed(parse_duration, nanoseconds, {"type": "integer", "description": "nanoseconds"})
 ]
 NoneIsEmptyList = _EmptyForNull(list)
 NoneIsEmptyMap = _EmptyForNull(dict)
@@ -435,6 +521,9 @@ def _refuse_unless_reading(value: Any, info: ValidationInfo) -> Any:
     if info.context is READING:
         return value
     raise PydanticCustomError("unknown_key", "unknown key; from_dict and from_json keep unknown keys of files")
+
+
+UnknownValue = Annotated[Any, BeforeValidator(_refuse_unless_reading)]
 
 
 # --- models -----------------------------------------------------------------------
@@ -459,11 +548,9 @@ class WireModel(BaseModel):
     and write them again. Assignments are validated.
     """
 
-    model_config = ConfigDict(
-        extra="allow", populate_by_name=True, validate_assignment=True, allow_inf_nan=False, ser_json_inf_nan="strings"
-    )
+    model_config = ConfigDict(extra="allow", populate_by_name=True, validate_assignment=True, allow_inf_nan=False)
     # Unknown keys are values of this type, so known ones cost nothing for the check.
-    __pydantic_extra__: dict[str, Annotated[Any, BeforeValidator(_refuse_unless_reading)]]
+    __pydantic_extra__: dict[str, UnknownValue]
 
     #: JSON names that are written even when empty; "*" for all of them.
     always_written: ClassVar[frozenset[str]] = frozenset()
@@ -474,10 +561,7 @@ class WireModel(BaseModel):
 
     def to_json(self, indent: int | None = None) -> str:
         """The wire form as text; ``indent`` in spaces, None for one compact line."""
-        text = dumps(self.to_wire([], "")) if indent is None else None
-        if text is not None:
-            return text.decode("utf-8")
-        return json.dumps(_scrub(self.to_wire([], "")), ensure_ascii=False, indent=indent)
+        return dumps(self.to_wire([], ""), indent=indent).decode("utf-8")
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -502,7 +586,10 @@ class WireModel(BaseModel):
             pydantic.ValidationError: It is not JSON, or a known field has a wrong value.
         """
         try:
-            return cls.model_validate_json(text, context=READING)
+            if len(text) < _LONG:
+                return cls.model_validate_json(text, context=READING)
+            with without_collections():
+                return cls.model_validate_json(text, context=READING)
         except ValidationError as error:
             try:
                 data = loads(text)
@@ -521,27 +608,52 @@ class WireModel(BaseModel):
         except (AttributeError, TypeError, KeyError):
             # Somebody put a dict where a model belongs: models are mutable. Take it if it is one.
             fresh = type(self).model_validate(
-                {**{name: self.__dict__[name] for name in type(self).model_fields}, **(self.__pydantic_extra__ or {})},
+                {**self.__dict__, **(self.__pydantic_extra__ or {})},
                 context=READING,
             )
             return fresh._write(problems, where)
 
     def _write(self, problems: Problems, where: str) -> dict[str, Any]:
-        values = self.__dict__
-        out: dict[str, Any] = {}
-        for column in _columns(type(self)):
-            value = values[column.name]
-            if not column.always and (value is None if column.pointer else not value):
-                continue
-            convert = column.convert
-            if convert is not None:
-                value = convert(value, problems, f"{where}.{column.key}" if where else column.key)
-            out[column.key] = value
-        extra = self.__pydantic_extra__
-        if extra:
-            for key, value in extra.items():
-                out.setdefault(key, jsonable(value, problems, f"{where}.{key}" if where else key))
-        return out
+        return write_fields(type(self), self.__dict__, self.__pydantic_extra__, problems, where)
+
+
+# As text, pydantic 2.7 would look the name up in the module of each subclass.
+WireModel.__annotations__["__pydantic_extra__"] = dict[str, UnknownValue]
+
+
+def write_fields(
+    model: type[WireModel],
+    values: Mapping[str, Any],
+    extra: Mapping[str, Any] | None,
+    problems: Problems,
+    where: str,
+) -> dict[str, Any]:
+    """The wire form of a model with these values."""
+    out: dict[str, Any] = {}
+    for name, key, always, pointer, convert in _PLANS.get(model) or _plan(model):
+        value = values[name]
+        if not always and (value is None if pointer else not value):
+            continue
+        out[key] = value if convert is None else convert(value, problems, f"{where}.{key}" if where else key)
+    if extra:
+        for key, value in extra.items():
+            if key not in out:
+                out[key] = jsonable(value, problems, f"{where}.{key}" if where else key)
+    return out
+
+
+_PLANS: dict[type, tuple[tuple[str, str, bool, bool, _Converter | None], ...]] = {}
+
+
+def _plan(model: type[WireModel]) -> tuple[tuple[str, str, bool, bool, _Converter | None], ...]:
+    # Plain tuples: this is the innermost loop of every save.
+    plan = _PLANS[model] = tuple((c.name, c.key, c.always, c.pointer, c.convert) for c in _columns(model))
+    return plan
+
+
+def plain_fields(model: type[WireModel]) -> list[str]:
+    """The attributes whose values are text, numbers or truth values, and nothing else."""
+    return [name for name, field in model.model_fields.items() if field.annotation in (str, int, float, bool)]
 
 
 _COLUMNS: dict[type, tuple[_Column, ...]] = {}
@@ -590,10 +702,15 @@ def _converter(annotation: Any, metadata: tuple[Any, ...] = ()) -> _Converter | 
         item = get_args(annotation)[0]
         if isinstance(item, type) and issubclass(item, WireModel):
             return _write_models
-        return _write_plain_list if _converter(item) is None else _write_any
+        return _write_plain_list(_plain_type(item)) if _converter(item) is None else _write_any
     if get_origin(annotation) is dict and _converter(get_args(annotation)[1]) is None:
-        return _write_plain_map
+        return _write_plain_map(_plain_type(get_args(annotation)[1]))
     return _write_any
+
+
+def _plain_type(annotation: Any) -> type:
+    plain: type = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    return plain
 
 
 def _write_time(value: Any, problems: Problems, where: str) -> JSON:
@@ -612,16 +729,24 @@ def _write_models(value: Any, problems: Problems, where: str) -> JSON:
     return [item.to_wire(problems, f"{where}[{i}]") for i, item in enumerate(value)]
 
 
-def _write_plain_list(value: Any, problems: Problems, where: str) -> JSON:
-    # Lists and maps can be edited in place, past the model's validation.
-    return list(value) if all(type(item) in _PLAIN for item in value) else jsonable(value, problems, where)
+def _write_plain_list(items: type) -> _Converter:
+    # Lists and maps can be edited in place, past the model's validation: what does not fit
+    # makes `to_wire` validate the whole model again, and that names the field.
+    def write(value: Any, problems: Problems, where: str) -> JSON:
+        if type(value) is not list or any(type(item) is not items for item in value):
+            raise TypeError(where)
+        return list(value)
+
+    return write
 
 
-def _write_plain_map(value: Any, problems: Problems, where: str) -> JSON:
-    return dict(value) if all(type(item) in _PLAIN for item in value.values()) else jsonable(value, problems, where)
+def _write_plain_map(items: type) -> _Converter:
+    def write(value: Any, problems: Problems, where: str) -> JSON:
+        if type(value) is not dict or any(type(k) is not str or type(v) is not items for k, v in value.items()):
+            raise TypeError(where)
+        return dict(value)
 
-
-_PLAIN = frozenset((str, int, bool))
+    return write
 
 
 def _write_any(value: Any, problems: Problems, where: str) -> JSON:

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import telemetry
 from ._wire import ZERO_TIME, dumps, nanoseconds, parse_time
-from .telemetry import MessageFacts
+
+if TYPE_CHECKING:
+    from .telemetry import MessageFacts
 
 #: Of a run's metadata, what has a field of the same meaning in the report.
 _ROLES = (("AssistantRole", "assistant_role"), ("UserRole", "user_role"))
@@ -30,9 +32,7 @@ class Composed:
     """The run's row in the index, without the file, which is known later."""
 
 
-def compose(
-    metadata: Mapping[str, Any], state_metadata: Mapping[str, Any], facts: Sequence[MessageFacts]
-) -> Composed:
+def compose(metadata: Mapping[str, Any], state_metadata: Mapping[str, Any], facts: Sequence[MessageFacts]) -> Composed:
     """Compose a report from run metadata and a conversation's metadata, both in wire form."""
     get = metadata.get
     params = dict(get("params") or {})
@@ -77,7 +77,11 @@ def compose(
     if get("recording_path"):
         after["RecordingPath"] = get("recording_path")
     after["conversation_assertions"] = telemetry.assertions_summary(results)
-    for key, name in (("eval_results", "eval_results"), ("A2AAgents", "a2a_agents"), ("trial_results", "trial_results")):
+    for key, name in (
+        ("eval_results", "eval_results"),
+        ("A2AAgents", "a2a_agents"),
+        ("trial_results", "trial_results"),
+    ):
         if get(name):
             after[key] = get(name)
     return Composed(before, after, row_of({**before, **after}, facts))

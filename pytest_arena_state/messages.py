@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import mimetypes
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -18,6 +18,7 @@ from pydantic import Field, model_validator
 
 from ._wire import (
     FreeMap,
+    Int,
     NoneIsEmptyList,
     NoneIsEmptyMap,
     Problems,
@@ -40,9 +41,9 @@ class CostInfo(WireModel):
         ("input_tokens", "output_tokens", "input_cost_usd", "output_cost_usd", "total_cost_usd")
     )
 
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
+    input_tokens: Int = 0
+    output_tokens: Int = 0
+    cached_tokens: Int = 0
     """Input tokens that were read from the provider's cache; not part of ``input_tokens``."""
     input_cost_usd: float = 0.0
     output_cost_usd: float = 0.0
@@ -54,7 +55,7 @@ class CostInfo(WireModel):
     dimension_match: TextMap = Field(default_factory=dict)
     provider_name: Text = ""
     capability: Text = ""
-    latency_ns: int = 0
+    latency_ns: Int = 0
     """Nanoseconds that the provider took."""
     breakdown: Annotated[list[dict[Text, Any]], NoneIsEmptyList] = Field(default_factory=list)
     """Line items: ``provider capability unit quantity usd dimensions``."""
@@ -77,18 +78,18 @@ class MediaContent(WireModel):
     storage_reference: Text | None = None
     mime_type: Text = ""
     format: Text | None = None
-    size_kb: int | None = None
+    size_kb: Int | None = None
     """Kilobytes of 1,024 bytes."""
     detail: Text | None = None
     caption: Text | None = None
-    duration: int | None = None
+    duration: Int | None = None
     """Seconds."""
-    bit_rate: int | None = None
+    bit_rate: Int | None = None
     """Kilobits per second."""
-    channels: int | None = None
-    width: int | None = None
-    height: int | None = None
-    fps: int | None = None
+    channels: Int | None = None
+    width: Int | None = None
+    height: Int | None = None
+    fps: Int | None = None
     policy_name: Text | None = None
 
     @property
@@ -151,14 +152,10 @@ class ContentPart(WireModel):
             OSError: The file cannot be read.
         """
         file = Path(path)
-        if embed:
-            data = file.read_bytes()
-            head = data[:64]
-        else:
-            with file.open("rb") as stream:
-                head = stream.read(64)
+        with file.open("rb") as stream:
+            data = stream.read() if embed else stream.read(64)
         guessed = mimetypes.guess_type(file.name)[0]
-        found = mime_type or sniff_mime_type(head) or guessed or "application/octet-stream"
+        found = mime_type or sniff_mime_type(data) or guessed or "application/octet-stream"
         if embed:
             return cls.from_bytes(data, mime_type=found, caption=caption)
         return cls(type=_part_type(found), media=MediaContent(file_path=str(path), mime_type=found, caption=caption))
@@ -231,7 +228,7 @@ class ToolResult(WireModel):
     error_type: Text = ""
     parts: Annotated[list[ContentPart], NoneIsEmptyList] = Field(default_factory=list)
     """Where newer Arena keeps the output; text parts stand in for an empty ``content``."""
-    latency_ms: int = 0
+    latency_ms: Int = 0
 
     @model_validator(mode="after")
     def _read_newer_arena(self) -> Self:
@@ -280,7 +277,7 @@ class MediaItem(WireModel):
     source: Text = ""
     """A path, an address, a storage reference, ``inline data`` or ``unknown``."""
     mime_type: Text = ""
-    size_bytes: int = 0
+    size_bytes: Int = 0
     detail: Text = ""
     loaded: bool = False
     error: Text = ""
@@ -293,12 +290,12 @@ class MediaSummary(WireModel):
         ("total_parts", "text_parts", "image_parts", "audio_parts", "video_parts", "document_parts")
     )
 
-    total_parts: int = 0
-    text_parts: int = 0
-    image_parts: int = 0
-    audio_parts: int = 0
-    video_parts: int = 0
-    document_parts: int = 0
+    total_parts: Int = 0
+    text_parts: Int = 0
+    image_parts: Int = 0
+    audio_parts: Int = 0
+    video_parts: Int = 0
+    document_parts: Int = 0
     media_items: Annotated[list[MediaItem], NoneIsEmptyList] = Field(default_factory=list)
 
 
@@ -318,7 +315,7 @@ class Message(WireModel):
     tool_calls: Annotated[list[ToolCall], NoneIsEmptyList] = Field(default_factory=list)
     tool_result: ToolResult | None = None
     timestamp: Time = None
-    latency_ms: int = 0
+    latency_ms: Int = 0
     finish_reason: Text = ""
     cost_info: CostInfo | None = None
     reasoning: Reasoning | None = None
@@ -383,7 +380,7 @@ class Message(WireModel):
                 "role": role,
                 "content": content,
                 "parts": list(parts),
-                "timestamp": datetime.now(timezone.utc),
+                "timestamp": datetime.now(UTC),
                 **fields,
             }
         )

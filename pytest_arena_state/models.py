@@ -6,12 +6,29 @@ PromptKit Arena's ``RunResult``, v1.1.11, with the optional fields of newer vers
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import AliasChoices, Field
 
-from ._wire import FreeMap, Nanoseconds, NoneIsEmptyList, NoneIsEmptyMap, Text, TextList, TextMap, Time, WireModel
+from ._wire import (
+    FreeMap,
+    Int,
+    Nanoseconds,
+    NoneIsEmptyList,
+    NoneIsEmptyMap,
+    Problems,
+    Text,
+    TextList,
+    TextMap,
+    Time,
+    WireModel,
+    dumps,
+    loads,
+    without_collections,
+    write_fields,
+)
 from .messages import CostInfo, Message
 
 _EVERYTHING = frozenset(("*",))
@@ -27,10 +44,10 @@ class Summary(WireModel):
 
     always_written: ClassVar[frozenset[str]] = _EVERYTHING
 
-    start_turn: int = 0
-    end_turn: int = 0
+    start_turn: Int = 0
+    end_turn: Int = 0
     content: Text = ""
-    token_count: int = 0
+    token_count: Int = 0
     created_at: Time = None
 
 
@@ -44,7 +61,7 @@ class ConversationState(WireModel):
     messages: Annotated[list[Message], NoneIsEmptyList] = Field(default_factory=list)
     system_prompt: Text = ""
     summaries: Annotated[list[Summary], NoneIsEmptyList] = Field(default_factory=list)
-    token_count: int = 0
+    token_count: Int = 0
     last_accessed_at: Time = None
     metadata: FreeMap = Field(default_factory=dict)
 
@@ -64,7 +81,7 @@ class Feedback(WireModel):
 
     conversation_id: Text = ""
     user_id: Text = ""
-    rating: int = 0
+    rating: Int = 0
     comments: Text = ""
     categories: FreeMap = Field(default_factory=dict)
     timestamp: Time = None
@@ -76,7 +93,7 @@ class ConversationViolation(WireModel):
 
     always_written: ClassVar[frozenset[str]] = frozenset(("turn_index", "description", "timestamp"))
 
-    turn_index: int = 0
+    turn_index: Int = 0
     description: Text = ""
     evidence: FreeMap = Field(default_factory=dict)
     timestamp: Time = None
@@ -99,11 +116,11 @@ class AssertionsSummary(WireModel):
 
     always_written: ClassVar[frozenset[str]] = _EVERYTHING
 
-    failed: int = 0
+    failed: Int = 0
     passed: bool = True
     """No assertion failed; also when there is none."""
     results: Annotated[list[ConversationValidationResult], NoneIsEmptyList] = Field(default_factory=list)
-    total: int = 0
+    total: Int = 0
 
 
 class RunMetadata(WireModel):
@@ -145,7 +162,7 @@ class RunMetadata(WireModel):
 class ArenaConversationState(ConversationState):
     """A conversation together with its run metadata."""
 
-    always_written: ClassVar[frozenset[str]] = ConversationState.always_written - {"run_metadata"}
+    always_written: ClassVar[frozenset[str]] = frozenset(ConversationState.model_fields)
 
     run_metadata: RunMetadata | None = None
 
@@ -155,7 +172,7 @@ class ToolStats(WireModel):
 
     always_written: ClassVar[frozenset[str]] = _EVERYTHING
 
-    total_calls: int = 0
+    total_calls: Int = 0
     by_tool: Annotated[dict[Text, int], NoneIsEmptyMap] = Field(default_factory=dict)
 
 
@@ -175,7 +192,7 @@ class TurnValidation(WireModel):
 
     always_written: ClassVar[frozenset[str]] = frozenset(("turn_index", "timestamp", "validator_type", "passed"))
 
-    turn_index: int = 0
+    turn_index: Int = 0
     """How many user messages have been seen up to the message."""
     timestamp: Time = None
     validator_type: Text = ""
@@ -190,20 +207,31 @@ class MediaOutput(WireModel):
 
     type: Text = _named("Type", "type", default="")
     mime_type: Text = _named("MIMEType", "mime_type", default="")
-    size_bytes: int = _named("SizeBytes", "size_bytes", default=0)
-    duration: int | None = _named("Duration", "duration", default=None)
+    size_bytes: Int = _named("SizeBytes", "size_bytes", default=0)
+    duration: Int | None = _named("Duration", "duration", default=None)
     """Seconds."""
-    width: int | None = _named("Width", "width", default=None)
-    height: int | None = _named("Height", "height", default=None)
+    width: Int | None = _named("Width", "width", default=None)
+    height: Int | None = _named("Height", "height", default=None)
     file_path: Text = _named("FilePath", "file_path", default="")
     thumbnail: Text = _named("Thumbnail", "thumbnail", default="")
     """Base64 data of a small image."""
-    message_idx: int = _named("MessageIdx", "message_index", "message_idx", default=0)
-    part_idx: int = _named("PartIdx", "part_index", "part_idx", default=0)
+    message_idx: Int = _named("MessageIdx", "message_index", "message_idx", default=0)
+    part_idx: Int = _named("PartIdx", "part_index", "part_idx", default=0)
+
+
+class _Unread:
+    """The messages of a report as the bytes that a store keeps, until somebody looks at them."""
+
+    def __init__(self, texts: Sequence[bytes]) -> None:
+        self.texts = tuple(texts)
 
 
 class RunResult(WireModel):
-    """The report of one run: what was said, what it cost, and whether it passed."""
+    """The report of one run: what was said, what it cost, and whether it passed.
+
+    The messages of a report that a store made are read when they are first looked at, so that a report
+    that is only written costs what its bytes cost.
+    """
 
     always_written: ClassVar[frozenset[str]] = frozenset(
         (
@@ -264,6 +292,68 @@ class RunResult(WireModel):
     eval_results: Annotated[list[Any], NoneIsEmptyList] = Field(default_factory=list)
     a2a_agents: Annotated[list[Any], NoneIsEmptyList] = _named("A2AAgents", default_factory=list)
     trial_results: Any = None
+
+    @classmethod
+    def spliced(cls, fields: bytes, messages: Sequence[bytes]) -> Self:
+        """A report from the JSON of all its fields but the messages, and the JSON of each message."""
+        run = cls.from_json(fields)
+        run.__dict__["messages"] = _Unread(messages)
+        return run
+
+    if not TYPE_CHECKING:
+
+        def __getattribute__(self, name: str) -> Any:
+            # Every way to the messages leads through one of these two names, pydantic's own included.
+            if name == "messages" or name == "__dict__":
+                values = _attributes(self)
+                unread = values.get("messages")
+                if type(unread) is _Unread:
+                    with without_collections():
+                        read = [Message.from_json(text) for text in unread.texts]
+                    if values.get("messages") is unread:  # else another thread was first
+                        values["messages"] = read
+            return super().__getattribute__(name)
+
+    def message_texts(self) -> list[bytes]:
+        """The compact JSON of each message."""
+        unread = _attributes(self).get("messages")
+        if type(unread) is _Unread:
+            return list(unread.texts)
+        return [dumps(message) for message in self.to_wire([], "")["Messages"]]
+
+    def to_json(self, indent: int | None = None) -> str:
+        """The wire form as text; ``indent`` in spaces, None for one compact line."""
+        unread = _attributes(self).get("messages")
+        if indent is not None or type(unread) is not _Unread:
+            return super().to_json(indent)
+        fields = self._without_messages([], "")
+        before, after = dict[str, Any](), dict[str, Any]()
+        side = before
+        for key, value in fields.items():
+            if key == "Messages":
+                side = after
+            else:
+                side[key] = value
+        texts = b",".join(unread.texts)
+        return b'%b,"Messages":[%b],%b'.__mod__((dumps(before)[:-1], texts, dumps(after)[1:])).decode("utf-8")
+
+    def _write(self, problems: Problems, where: str) -> dict[str, Any]:
+        unread = _attributes(self).get("messages")
+        if type(unread) is not _Unread:
+            return super()._write(problems, where)
+        wire = self._without_messages(problems, where)
+        with without_collections():
+            wire["Messages"] = loads(b"[%b]" % b",".join(unread.texts))
+        return wire
+
+    def _without_messages(self, problems: Problems, where: str) -> dict[str, Any]:
+        values = {**_attributes(self), "messages": []}
+        return write_fields(type(self), values, self.__pydantic_extra__, problems, where)
+
+
+def _attributes(run: RunResult) -> dict[str, Any]:
+    """The attributes as they are, messages that nobody looked at included."""
+    return object.__getattribute__(run, "__dict__")  # type: ignore[no-any-return]  # what every object has
 
 
 __all__ = [

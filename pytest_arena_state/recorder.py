@@ -5,14 +5,17 @@ Every call saves, and costs the same however long the conversation is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta, timezone
-from typing import Any
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from ._wire import dumps, jsonable, loads, shortened
 from .messages import ContentPart, CostInfo, Message, MessageValidation, ToolCall, milliseconds
 from .models import ConversationValidationResult, Feedback, RunMetadata
-from .store import ArenaStateStore
+
+if TYPE_CHECKING:
+    from .store import ArenaStateStore
 
 #: In a message's meta: ids of tool calls whose arguments were text that is not JSON.
 UNPARSED_ARGS_KEY = "unparsed_tool_args"
@@ -25,7 +28,7 @@ class ArenaRun:
         """Record into ``store`` under ``id``; the conversation begins with the first call."""
         self._store = store
         self._id = id
-        self._calls = 0
+        self._calls = itertools.count(1)
 
     @property
     def id(self) -> str:
@@ -87,17 +90,19 @@ class ArenaRun:
         Returns:
             The id of the call, for `tool_result`.
         """
-        self._calls += 1
-        call_id = id if id is not None else f"call-{self._calls}-{name}"
+        number = next(self._calls)
+        call_id = id if id is not None else f"call-{number}-{name}"
         parsed, intact = _parsed_args(args)
         call = ToolCall(id=call_id, name=name, args=parsed)
 
         def add(message: Message) -> None:
             message.tool_calls.append(call)
             if not intact:
-                message.meta.setdefault(UNPARSED_ARGS_KEY, []).append(call_id)
+                noted = message.meta.get(UNPARSED_ARGS_KEY, [])
+                # The test may have put something of its own there.
+                message.meta[UNPARSED_ARGS_KEY] = [*(noted if isinstance(noted, list) else [noted]), call_id]
 
-        self._edit_last("assistant", add)
+        self._store._edit_last(self._id, "assistant", add)
         return call_id
 
     def tool_result(self, id: str, content: object, *, error: str = "", latency: timedelta | None = None) -> None:
@@ -106,14 +111,14 @@ class ArenaRun:
         What is not text is written as JSON.
         """
         text = content if isinstance(content, str) else dumps(jsonable(content)).decode("utf-8")
-        self._append(Message.tool(text, id=id, name=self._tool_name(id), error=error, latency=latency))
+        self._append(Message.tool(text, id=id, name=self._store._tool_name(self._id, id), error=error, latency=latency))
 
     def validate(self, type: str, *, passed: bool, details: Mapping[str, Any] | None = None) -> None:
         """What a validator said of the last message; one that failed is a violation of the run."""
         validation = MessageValidation(
-            validator_type=type, passed=passed, details=dict(details or {}), timestamp=datetime.now(timezone.utc)
+            validator_type=type, passed=passed, details=dict(details or {}), timestamp=datetime.now(UTC)
         )
-        self._edit_last(None, lambda message: message.validations.append(validation))
+        self._store._edit_last(self._id, None, lambda message: message.validations.append(validation))
 
     def check(self, name: str, condition: object, *, details: Mapping[str, Any] | None = None) -> bool:
         """Note whether a condition holds for the conversation; fails the run, never the test.
@@ -163,46 +168,17 @@ class ArenaRun:
             rating=rating,
             comments=comments,
             categories=dict(categories or {}),
-            timestamp=datetime.now(timezone.utc),
+            timestamp=datetime.now(UTC),
         )
         self._edit_metadata(lambda metadata: setattr(metadata, "user_feedback", feedback))
 
     # --- inside --------------------------------------------------------------------------
 
     def _append(self, message: Message) -> None:
-        with self._store._lock:
-            self._store.log_append(self._id, self._store.log_len(self._id), [message])
+        self._store._append(self._id, [message])
 
-    def _edit_last(self, role: str | None, edit: Any) -> None:
-        """Edit the last message, or a new one where it does not have the role."""
-        with self._store._lock:
-            conversation = self._store._open(self._id)
-            length = len(conversation.messages)
-            if length and (role is None or conversation.facts[-1].role == role):
-                message, index = Message.from_json(conversation.messages[-1]), length - 1
-            else:
-                message, index = Message._now("assistant", "", (), {}), length
-            edit(message)
-            self._store._put(conversation, [(index, message)], index + 1)
-        self._store._tell_user(self._id)
-
-    def _edit_metadata(self, edit: Any) -> None:
-        with self._store._lock:
-            wire = self._store._open(self._id).metadata
-            metadata = RunMetadata.from_dict(wire) if wire is not None else RunMetadata()
-            edit(metadata)
-            self._store.save_metadata(self._id, metadata)
-
-    def _tool_name(self, call_id: str) -> str:
-        with self._store._lock:
-            messages = self._store._open(self._id).messages
-            facts = self._store._open(self._id).facts
-            for text, fact in zip(reversed(messages), reversed(facts), strict=True):
-                if fact.tools:
-                    for call in loads(text).get("tool_calls") or ():
-                        if call.get("id") == call_id:
-                            return str(call.get("name") or "")
-        return ""
+    def _edit_metadata(self, edit: Callable[[RunMetadata], object]) -> None:
+        self._store._edit_metadata(self._id, edit)
 
 
 def _parsed_args(args: object) -> tuple[object, bool]:

@@ -10,20 +10,36 @@ The store knows nothing of journals: it tells `on_change` what each operation ad
 
 from __future__ import annotations
 
+import marshal
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Literal, TypeAlias, TypeVar
+from datetime import UTC, datetime
+from itertools import zip_longest
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from . import document, telemetry
-from ._wire import Problems, WireModel, dumps, jsonable, loads
+from ._wire import (
+    MAX_DEPTH,
+    Problems,
+    Timestamp,
+    WireModel,
+    dumps,
+    format_time,
+    jsonable,
+    loads,
+    plain_fields,
+    write_fields,
+)
 from .errors import ConversationNotFoundError, InvalidStateError, RunMetadataMissingError
-from .messages import Message
+from .messages import CostInfo, Message
 from .models import ArenaConversationState, ConversationState, RunMetadata, RunResult
-from .telemetry import MessageFacts
 from .trace import ExecutionTrace, trace_meta
+
+if TYPE_CHECKING:
+    from .telemetry import MessageFacts
 
 M = TypeVar("M", bound=WireModel)
 
@@ -145,9 +161,7 @@ class ArenaStateStore:
             conversation.metadata = wire
             self._changed(Change("metadata", conversation_id, metadata=wire, problems=problems), conversation)
 
-    def log_append(
-        self, conversation_id: str, start_seq: int, messages: Iterable[Message | Mapping[str, Any]]
-    ) -> int:
+    def log_append(self, conversation_id: str, start_seq: int, messages: Iterable[Message | Mapping[str, Any]]) -> int:
         """Append messages, of which the first has the position ``start_seq``; cheap however long the log is.
 
         Messages before the current length are skipped, so a replay changes nothing. An
@@ -170,10 +184,9 @@ class ArenaStateStore:
                 raise InvalidStateError(
                     conversation_id, f"start_seq is from 0 to the log's length of {length}, not {start_seq}"
                 )
-            conversation = self._open(conversation_id)
             fresh = given[length - start_seq :]
-            self._put(conversation, [(length + i, message) for i, message in enumerate(fresh)], length + len(fresh))
-            length = len(conversation.messages)
+            self._put(conversation_id, [(length + i, message) for i, message in enumerate(fresh)])
+            length += len(fresh)
         self._tell_user(conversation_id)
         return length
 
@@ -187,7 +200,8 @@ class ArenaStateStore:
 
         Args:
             message: Its role does not matter.
-            conversation_id: Where to look; without it, in the conversation saved last, then in the one before, and so on.
+            conversation_id: Where to look; without it, in the conversation saved last, then in the one before,
+                and so on.
 
         Raises:
             ConversationNotFoundError: ``conversation_id`` is not in this store.
@@ -210,7 +224,12 @@ class ArenaStateStore:
                 return
             wire = loads(conversation.messages[index])
             wire["meta"] = {**(wire.get("meta") or {}), **added}
-            self._replace(conversation, index, wire, problems)
+            text = dumps(wire)
+            conversation.messages[index] = text
+            conversation.facts[index] = telemetry.facts_of(wire)
+            conversation.fingerprints[index] = object()  # the next save of the whole conversation takes it away
+            length = len(conversation.messages)
+            self._changed(Change("save", conversation.id, length, [index], [text], problems=problems), conversation)
 
     def delete(self, conversation_id: str) -> None:
         """Forget a conversation and its metadata; it leaves the report and is counted there.
@@ -249,7 +268,9 @@ class ArenaStateStore:
             copy.messages, copy.facts = list(source.messages), list(source.facts)
             copy.fingerprints, copy.head = list(source.fingerprints), source.head
             length = len(copy.messages)
-            self._saved(copy, Change("save", new_id, length, range(length), copy.messages, copy.head))
+            self._saved_last.pop(new_id, None)
+            self._saved_last[new_id] = None
+            self._changed(Change("save", new_id, length, range(length), list(copy.messages), copy.head), copy)
         self._tell_user(new_id)
 
     def set_on_save(self, callback: Callable[[ConversationState], object] | None) -> None:
@@ -347,8 +368,8 @@ class ArenaStateStore:
             composed = document.compose(
                 self._metadata(conversation), conversation.head.get("metadata") or {}, conversation.facts
             )
-            text = document.compact(composed.before, conversation.messages, composed.after)
-        return RunResult.from_json(text)
+            texts = tuple(conversation.messages)
+        return RunResult.spliced(dumps({**composed.before, **composed.after}), texts)
 
     def dump_to_json(self, conversation_id: str) -> str:
         """Everything about a conversation as indented JSON, for people.
@@ -376,7 +397,7 @@ class ArenaStateStore:
                     "tool_stats": telemetry.tool_stats(conversation.facts),
                     "validations": telemetry.turn_validations(messages),
                 }
-        return _Document(out).to_json(indent=2)
+        return dumps(out, indent=2).decode("utf-8")
 
     def list_run_ids(self) -> list[str]:
         """The ids of the conversations that have run metadata, in the order of their first save."""
@@ -435,66 +456,103 @@ class ArenaStateStore:
         problems: Problems = []
         with self._lock:
             conversation = self._conversations.get(state.id)
-            known = conversation.fingerprints if conversation else []
-            indexes: list[int] = []
-            written: list[tuple[Any, dict[str, Any]]] = []
-            for i, message in enumerate(state.messages):
+            known: Sequence[Any] = conversation.fingerprints if conversation else ()
+            written: list[tuple[int, Any, dict[str, Any]]] = []
+            for i, (message, last) in enumerate(zip_longest(state.messages, known[: len(state.messages)])):
                 print_ = _fingerprint(message)
-                if i < len(known) and known[i] == print_ and i not in added:
+                if print_ == last and i not in added:
                     continue
                 wire = _coerced(Message, message).to_wire(problems, f"messages[{i}]")
                 if i in added:
                     wire["meta"] = {**(wire.get("meta") or {}), **added[i]}
                     print_ = object()  # what is kept is not what was given: a plain save takes it away again
-                indexes.append(i)
-                written.append((print_, wire))
+                written.append((i, print_, wire))
             head_wire = _head(state, problems)
             # Nothing is changed until everything could be converted.
             conversation = self._open(state.id)
             length = len(state.messages)
             del conversation.messages[length:], conversation.facts[length:], conversation.fingerprints[length:]
-            texts = [
-                self._set(conversation, i, wire, print_) for i, (print_, wire) in zip(indexes, written, strict=True)
-            ]
             head = None if head_wire == conversation.head else head_wire
             conversation.head = head_wire
-            self._saved(conversation, Change("save", state.id, length, indexes, texts, head, problems=problems))
+            self._set(conversation, written, problems, head)
         self._tell_user(state.id)
 
-    def _put(self, conversation: Conversation, messages: Sequence[tuple[int, Message]], length: int) -> None:
-        """Set messages at positions up to the length; the caller holds the lock."""
+    def _append(self, conversation_id: str, messages: Sequence[Message]) -> None:
+        """Append to a log, whatever its length."""
+        with self._lock:
+            length = self.log_len(conversation_id)
+            self._put(conversation_id, [(length + i, message) for i, message in enumerate(messages)])
+        self._tell_user(conversation_id)
+
+    def _edit_last(self, conversation_id: str, role: str | None, edit: Callable[[Message], object]) -> None:
+        """Edit the last message, or a new one of the assistant where there is none or it does not have the role."""
+        with self._lock:
+            conversation = self._conversations.get(conversation_id)
+            length = len(conversation.messages) if conversation else 0
+            if conversation and length and (role is None or conversation.facts[-1].role == role):
+                index, message = length - 1, Message.from_json(conversation.messages[-1])
+            else:
+                index, message = length, Message.assistant()
+            edit(message)
+            self._put(conversation_id, [(index, message)])
+        self._tell_user(conversation_id)
+
+    def _edit_metadata(self, conversation_id: str, edit: Callable[[RunMetadata], object]) -> None:
+        with self._lock:
+            conversation = self._conversations.get(conversation_id)
+            wire = conversation.metadata if conversation else None
+            metadata = RunMetadata.from_dict(wire) if wire is not None else RunMetadata()
+            edit(metadata)
+            self.save_metadata(conversation_id, metadata)
+
+    def _tool_name(self, conversation_id: str, call_id: str) -> str:
+        """The name that the last call with this id has; empty when there is none."""
+        with self._lock:
+            conversation = self._conversations.get(conversation_id)
+            if conversation is None:
+                return ""
+            for text, fact in zip(reversed(conversation.messages), reversed(conversation.facts), strict=True):
+                if fact.tools:
+                    for call in loads(text).get("tool_calls") or ():
+                        if call.get("id") == call_id:
+                            return str(call.get("name") or "")
+        return ""
+
+    def _put(self, conversation_id: str, messages: Sequence[tuple[int, Message]]) -> None:
+        """Set messages at positions of a conversation or at its end; the caller holds the lock."""
         problems: Problems = []
-        wires = [(i, _fingerprint(message), message.to_wire(problems, f"messages[{i}]")) for i, message in messages]
-        texts = [self._set(conversation, i, wire, print_) for i, print_, wire in wires]
-        self._saved(
-            conversation,
-            Change("save", conversation.id, length, [i for i, _ in messages], texts, problems=problems),
-        )
+        written = [(i, _fingerprint(message), message.to_wire(problems, f"messages[{i}]")) for i, message in messages]
+        self._set(self._open(conversation_id), written, problems)
 
-    def _replace(self, conversation: Conversation, index: int, wire: dict[str, Any], problems: Problems) -> None:
-        text = self._set(conversation, index, wire, object())
-        self._changed(
-            Change("save", conversation.id, len(conversation.messages), [index], [text], problems=problems),
-            conversation,
-        )
-
-    def _set(self, conversation: Conversation, index: int, wire: dict[str, Any], print_: Any) -> bytes:
-        text = dumps(wire)
-        fact = telemetry.facts_of(wire)
-        if index == len(conversation.messages):
-            conversation.messages.append(text)
-            conversation.facts.append(fact)
-            conversation.fingerprints.append(print_)
-        else:
-            conversation.messages[index] = text
-            conversation.facts[index] = fact
-            conversation.fingerprints[index] = print_
-        return text
-
-    def _saved(self, conversation: Conversation, change: Change) -> None:
+    def _set(
+        self,
+        conversation: Conversation,
+        written: Iterable[tuple[int, Any, dict[str, Any]]],
+        problems: Problems,
+        head: dict[str, Any] | None = None,
+    ) -> None:
+        """Keep messages, and tell of those whose bytes are not what they were."""
+        indexes: list[int] = []
+        texts: list[bytes] = []
+        messages = conversation.messages
+        for index, print_, wire in written:
+            text = dumps(wire)
+            if index == len(messages):
+                messages.append(text)
+                conversation.facts.append(telemetry.facts_of(wire))
+                conversation.fingerprints.append(print_)
+            else:
+                conversation.fingerprints[index] = print_
+                if messages[index] == text:
+                    continue
+                messages[index] = text
+                conversation.facts[index] = telemetry.facts_of(wire)
+            indexes.append(index)
+            texts.append(text)
         self._saved_last.pop(conversation.id, None)
         self._saved_last[conversation.id] = None
-        self._changed(change, conversation)
+        length = len(messages)
+        self._changed(Change("save", conversation.id, length, indexes, texts, head, problems=problems), conversation)
 
     def _changed(self, change: Change, conversation: Conversation) -> None:
         if self._on_change is not None:
@@ -504,17 +562,6 @@ class ArenaStateStore:
         callback = self._on_save
         if callback is not None:
             callback(self.load(conversation_id))
-
-
-class _Document(WireModel):
-    """A document that is JSON already."""
-
-    def __init__(self, content: dict[str, Any]) -> None:
-        super().__init__()
-        self.__dict__["content"] = content
-
-    def to_wire(self, problems: Problems, where: str) -> dict[str, Any]:
-        return self.__dict__["content"]  # type: ignore[no-any-return]  # put there by __init__
 
 
 def _coerced(model: type[M], value: M | Mapping[str, Any]) -> M:
@@ -534,8 +581,15 @@ def _check_list_name(conversation_id: str, name: str) -> None:
 
 
 def _head(state: ConversationState, problems: Problems) -> dict[str, Any]:
-    wire = ConversationState.to_wire(state.model_copy(update={"messages": []}), problems, "")
-    return {key: value for key, value in wire.items() if key not in ("id", "messages")}
+    if type(state) is not ConversationState:  # more fields than a store keeps
+        state = ConversationState.model_construct(**{**state.__dict__, **(state.__pydantic_extra__ or {})})
+    values = {**state.__dict__, "messages": []}
+    try:
+        wire = write_fields(ConversationState, values, state.__pydantic_extra__, problems, "")
+    except (AttributeError, TypeError, KeyError):  # a list edited in place; see `WireModel.to_wire`
+        wire = state.model_copy(update={"messages": []}).to_wire(problems, "")
+    del wire["id"], wire["messages"]
+    return wire
 
 
 def _state_json(conversation: Conversation) -> bytes:
@@ -558,7 +612,32 @@ def _last_assistant_with(conversation: Conversation, content: str) -> int | None
 
 # --- noticing edits ---------------------------------------------------------------------
 
-_ATOMS = frozenset((str, type(None), datetime, bytes))
+_Layout: TypeAlias = tuple[
+    Callable[[Mapping[str, Any]], tuple[Any, ...]], Callable[[Mapping[str, Any]], tuple[Any, ...]]
+]
+_EMPTY = frozenset((type(None), list, dict))
+_LAYOUTS: dict[type, _Layout] = {}
+"""Of each model, its fields of plain values and the others. A plain field keeps its type, so 1 is not True in it."""
+
+
+def _layout(model: type[WireModel]) -> _Layout:
+    plain = plain_fields(model)
+    nested = [name for name in model.model_fields if name not in plain]
+    layout = _LAYOUTS[model] = (_getter(plain), _getter(nested))
+    return layout
+
+
+def _getter(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda values: tuple(values[name] for name in names)
+
+
+# The two models that every message of a long conversation has, spelled out: a save looks at each of them again.
+_MESSAGE_PLAIN = itemgetter("role", "content", "latency_ms", "finish_reason")
+_MESSAGE_NESTED = itemgetter("parts", "tool_calls", "tool_result", "reasoning", "meta", "validations")
+_COST_PLAIN = itemgetter(*plain_fields(CostInfo))
+_COST_NESTED = itemgetter(*(name for name in CostInfo.model_fields if name not in plain_fields(CostInfo)))
 
 
 def _fingerprint(message: object) -> Any:
@@ -567,53 +646,73 @@ def _fingerprint(message: object) -> Any:
     It shares the texts of the message, which cannot change, and copies every container.
     Values that cannot be compared for sure never equal anything, so they are saved again.
     """
-    if type(message) is not Message:
-        return _frozen(message)
-    values = message.__dict__
-    cost = values["cost_info"]
-    fingerprint = [
-        values["role"],
-        values["content"],
-        values["timestamp"],
-        values["latency_ms"],
-        values["finish_reason"],
-        None if cost is None else _frozen_model(cost),
-    ]
-    for name in ("parts", "tool_calls", "tool_result", "reasoning", "meta", "validations"):
-        value = values[name]
-        fingerprint.append(_frozen(value) if value else None)
-    extra = message.__pydantic_extra__
-    if extra:
-        fingerprint.append(_frozen(extra))
-    return fingerprint
+    try:
+        if type(message) is not Message:
+            return _frozen(message, 0)
+        values = message.__dict__
+        cost, moment, extra = values["cost_info"], values["timestamp"], message.__pydantic_extra__
+        nested = _MESSAGE_NESTED(values)
+        return (
+            _MESSAGE_PLAIN(values),
+            moment if type(moment) is datetime and moment.tzinfo is UTC else _frozen(moment, 0),
+            cost if cost is None else _frozen_cost(cost),
+            [_frozen(value, 1) if value else None for value in nested] if any(nested) else None,
+            _frozen(extra, 1) if extra else None,
+        )
+    except Exception:  # noqa: BLE001 - not made by validation, or something foreign put in its place
+        return object()
 
 
-def _frozen_model(model: WireModel) -> Any:
-    # Fields of a model keep their type, so an int needs no mark that tells it from a bool.
-    frozen = [
-        (_frozen(value) if value else None) if isinstance(value, (dict, list, WireModel)) else value
-        for value in model.__dict__.values()
-    ]
-    extra = model.__pydantic_extra__
-    if extra:
-        frozen.append(_frozen(extra))
-    return frozen
+def _frozen_cost(cost: CostInfo) -> Any:
+    values = cost.__dict__
+    if type(cost) is not CostInfo or cost.__pydantic_extra__ or any(_COST_NESTED(values)):
+        return _frozen(cost, 1)
+    return _COST_PLAIN(values)
 
 
-def _frozen(value: Any, depth: int = 0) -> Any:
+def _frozen(value: Any, depth: int) -> Any:
     kind = type(value)
-    if kind in _ATOMS:
+    layout = _LAYOUTS.get(kind)
+    if layout is not None:
+        plain, nested = layout
+        values = value.__dict__
+        extra = value.__pydantic_extra__
+        return (
+            kind,
+            plain(values),
+            [_frozen(item, depth + 1) if item or type(item) not in _EMPTY else type(item) for item in nested(values)],
+            _frozen(extra, depth + 1) if extra else None,
+        )
+    if kind is dict or kind is list or kind is tuple:
+        if not value:
+            return kind
+        if kind is dict:
+            try:
+                # In C, and it tells 1, True and 1.0 apart. Version 2 is the last that
+                # does not depend on who else holds a value.
+                return marshal.dumps(value, 2)
+            except ValueError:  # holds a time or something else that is no plain value
+                pass
+        if depth > MAX_DEPTH:  # deeper than is ever written; stops at cycles, too
+            return object()
+        if kind is dict:
+            return [
+                (key, item)
+                if type(item) is str and type(key) is str
+                else (_frozen(key, depth), _frozen(item, depth + 1))
+                for key, item in value.items()
+            ]
+        return [item if type(item) is str else _frozen(item, depth + 1) for item in value]
+    if kind is str or value is None or kind is bytes:
         return value
     if kind is int or kind is bool or kind is float:
         return (kind, value)  # 1, True and 1.0 are equal in Python and not in JSON
-    if depth > 100:  # deeper than is ever written; stops at cycles, too
-        return object()
-    if kind is dict:
-        return [(key, _frozen(item, depth + 1)) for key, item in value.items()]
-    if kind is list or kind is tuple:
-        return [_frozen(item, depth + 1) for item in value]
+    if kind is datetime:
+        # Equal times can be written differently: with another offset, with more digits.
+        return value if value.tzinfo is UTC else (kind, value.isoformat())
+    if kind is Timestamp:
+        return (kind, format_time(value))
     if isinstance(value, WireModel):
-        if "args" in value.__dict__:  # a field of any type
-            return [_frozen(item, depth + 1) for item in value.__dict__.values()]
-        return _frozen_model(value)
+        _layout(kind)
+        return _frozen(value, depth)
     return object()

@@ -123,8 +123,7 @@ def total_cost(facts: Iterable[MessageFacts]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for key, number in zip(_INT_COSTS, ints, strict=True):
         out[key] = _int64(number)
-    for key, amount in zip(_FLOAT_COSTS, floats, strict=True):
-        out[key] = amount
+    out |= zip(_FLOAT_COSTS, floats, strict=True)
     for key in _OPTIONAL_COSTS:
         if not out[key]:
             del out[key]

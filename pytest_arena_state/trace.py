@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from ._wire import Nanoseconds, NoneIsEmptyList, Time, WireModel
+from ._wire import Int, Nanoseconds, NoneIsEmptyList, Time, WireModel
 from .messages import CostInfo, ToolCall
 
 # Keys in a message's meta, as the reference writes them.
@@ -23,8 +23,8 @@ class LLMCall(WireModel):
         ("sequence", "message_index", "response", "started_at", "duration", "cost")
     )
 
-    sequence: int = 0
-    message_index: int = 0
+    sequence: Int = 0
+    message_index: Int = 0
     """The message that the call produced; an index outside the conversation is passed over."""
     request: Any = None
     response: Any = None

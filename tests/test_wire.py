@@ -1,0 +1,600 @@
+"""The rules of the wire format: times, durations, empty values, and whatever a test puts into a free-form map."""
+
+import copy
+import dataclasses
+import enum
+import gc
+import inspect
+import io
+import json
+import math
+import pickle
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import PurePosixPath
+from types import MappingProxyType
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from pytest_arena_state import CostInfo, Message, RunMetadata, RunResult, Summary, ToolStats
+from pytest_arena_state._wire import (
+    dumps,
+    format_time,
+    jsonable,
+    loads,
+    nanoseconds,
+    parse_duration,
+    parse_time,
+    shortened,
+    without_collections,
+)
+
+HALF_PAST = datetime(2026, 2, 11, 8, 30, 1, 500_000, UTC)
+
+
+def time_as_written(value: object) -> object:
+    return Message.model_validate({"timestamp": value}).to_dict()["timestamp"]
+
+
+# --- times ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given_", "written"),
+    [
+        ("2026-02-11T08:30:01Z", "2026-02-11T08:30:01Z"),
+        ("2026-02-11T08:30:01.500Z", "2026-02-11T08:30:01.5Z"),
+        ("2026-02-11T08:30:01.123456Z", "2026-02-11T08:30:01.123456Z"),
+        ("2026-02-11T08:30:01.1234567Z", "2026-02-11T08:30:01.1234567Z"),
+        ("2026-02-11T08:30:01.123456789Z", "2026-02-11T08:30:01.123456789Z"),
+        ("2026-02-11T08:30:01.1234567891Z", "2026-02-11T08:30:01.123456789Z"),
+        ("2026-02-11T08:30:01.000000001+05:30", "2026-02-11T08:30:01.000000001+05:30"),
+        ("2026-02-11T08:30:01.123456000Z", "2026-02-11T08:30:01.123456Z"),
+        ("2026-02-11T08:30:01+00:00", "2026-02-11T08:30:01Z"),
+        ("2026-02-11t08:30:01z", "2026-02-11T08:30:01Z"),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
+        ("", "0001-01-01T00:00:00Z"),
+        (None, "0001-01-01T00:00:00Z"),
+        (HALF_PAST, "2026-02-11T08:30:01.5Z"),
+        (HALF_PAST.astimezone(timezone(timedelta(hours=-3))), "2026-02-11T05:30:01.5-03:00"),
+        (HALF_PAST.astimezone(timezone(timedelta(minutes=9, seconds=21))), "2026-02-11T08:30:01.5Z"),
+    ],
+)
+def test_a_time_is_written_as_go_writes_it(given_: object, written: str) -> None:
+    assert time_as_written(given_) == written
+
+
+def test_no_time_is_none_in_python() -> None:
+    assert Message.from_dict({"timestamp": "0001-01-01T00:00:00Z"}).timestamp is None
+
+
+def test_python_shows_six_digits_of_a_time_and_keeps_nine() -> None:
+    message = Message.from_json('{"timestamp": "2026-02-11T08:30:01.123456789Z"}')
+
+    assert message.timestamp == datetime(2026, 2, 11, 8, 30, 1, 123456, UTC)
+    for copied in (message, message.model_copy(deep=True), pickle.loads(pickle.dumps(message)), copy.copy(message)):
+        assert copied.to_dict()["timestamp"] == "2026-02-11T08:30:01.123456789Z"
+
+
+def test_a_time_that_is_set_anew_forgets_the_digits_that_were_read() -> None:
+    message = Message.from_dict({"timestamp": "2026-02-11T08:30:01.123456789Z"})
+    assert message.timestamp is not None
+
+    message.timestamp += timedelta(seconds=1)
+
+    assert message.to_dict()["timestamp"] == "2026-02-11T08:30:02.123456Z"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (datetime(2026, 2, 11, 8, 30), "a time needs an offset, such as datetime.now(timezone.utc)"),
+        ("2026-02-11T08:30:01", "it has no offset"),
+        ("2026-02-30T08:30:01Z", "is not a time"),
+        ("2026-02-11", "RFC 3339"),
+        ("2026-W07-3T08:30:01Z", "RFC 3339"),
+        ("soon", "RFC 3339"),
+        (1_700_000_000, "a datetime with an offset or RFC 3339 text"),
+        (True, "a datetime with an offset or RFC 3339 text"),
+    ],
+)
+def test_what_is_no_time_is_an_error_that_names_the_field_and_says_what_would_be_right(
+    wrong: object, says: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        RunMetadata(start_time=cast("datetime", wrong))
+
+    (error,) = caught.value.errors()
+    assert error["loc"] == ("start_time",)
+    assert says in error["msg"]
+
+
+def test_a_naive_time_that_is_assigned_is_an_error_too() -> None:
+    message = Message(role="user")
+
+    with pytest.raises(ValidationError, match=r"timestamp\n.*needs an offset"):
+        message.timestamp = datetime(2026, 2, 11)
+
+
+@given(
+    st.datetimes(min_value=datetime(1, 1, 3), max_value=datetime(9999, 12, 30)),
+    st.integers(0, 999),
+    st.integers(-23 * 60, 23 * 60),
+)
+def test_every_time_reads_back_to_the_nanosecond(moment: datetime, nanos: int, offset: int) -> None:
+    sign, minutes = ("-" if offset < 0 else "+"), abs(offset)
+    stem = f"{moment:%H:%M:%S}.{moment.microsecond:06d}{nanos:03d}"
+    text = f"{moment.year:04d}-{moment:%m-%d}T{stem}{sign}{minutes // 60:02d}:{minutes % 60:02d}"
+
+    written = format_time(parse_time(text))
+
+    assert format_time(parse_time(written)) == written
+    assert written.startswith(text[: text.index(".")])
+    digits = written[19 : -1 if written.endswith("Z") else -6].lstrip(".")
+    assert digits.ljust(9, "0") == f"{moment.microsecond:06d}{nanos:03d}"
+
+
+# --- durations ---------------------------------------------------------------------------------
+
+
+@given(st.integers(-(2**63), 2**63 - 1))
+def test_the_nanoseconds_of_a_duration_are_written_back(nanos: int) -> None:
+    run = RunResult.from_dict({"Duration": nanos})
+
+    assert run.to_dict()["Duration"] == nanos
+    assert pickle.loads(pickle.dumps(run.duration)) == run.duration
+    assert nanoseconds(copy.deepcopy(run.duration)) == nanos
+
+
+def test_a_duration_that_is_set_anew_forgets_the_nanoseconds_that_were_read() -> None:
+    run = RunResult.from_dict({"Duration": 14545884459})
+    assert run.duration == timedelta(seconds=14, microseconds=545884)
+
+    run.duration = timedelta(seconds=2)
+
+    assert run.to_dict()["Duration"] == 2_000_000_000
+
+
+def test_a_duration_that_a_json_tool_made_a_float_is_read() -> None:
+    assert parse_duration(1e9) == timedelta(seconds=1)
+    assert parse_duration(None) == timedelta(0)
+
+
+@pytest.mark.parametrize("wrong", [2**63, -(2**63) - 1, 1.5, "1s", True, math.nan, math.inf, timedelta(days=200_000)])
+def test_what_is_no_duration_is_an_error_that_names_the_field(wrong: object) -> None:
+    with pytest.raises(ValidationError, match=r"duration\n.*a duration (is a timedelta|has at most 64 bits)"):
+        RunMetadata(duration=cast("timedelta", wrong))
+
+
+# --- numbers ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_number_that_json_cannot_write_is_an_error_in_a_typed_field(number: float) -> None:
+    with pytest.raises(ValidationError, match=r"total_cost_usd\n.*finite"):
+        CostInfo(total_cost_usd=number)
+    with pytest.raises(ValidationError, match="total_cost_usd"):
+        CostInfo.from_json('{"total_cost_usd": NaN}')
+
+
+def test_a_whole_number_that_go_cannot_hold_is_an_error_in_a_typed_field() -> None:
+    """One such number would make the whole file unreadable there."""
+    assert CostInfo(input_tokens=2**63 - 1, output_tokens=-(2**63)).input_tokens == 2**63 - 1
+    with pytest.raises(ValidationError, match="input_tokens"):
+        CostInfo(input_tokens=2**63)
+    with pytest.raises(ValidationError, match="input_tokens"):
+        CostInfo.from_json(f'{{"input_tokens": {2**64}}}')
+
+
+def test_numbers_that_json_cannot_write_become_text_in_a_free_form_map() -> None:
+    meta = {"a": math.nan, "b": math.inf, "c": [-math.inf], "d": 1.5}
+
+    message = Message(role="user", meta=meta)
+
+    assert message.to_dict()["meta"] == {"a": "NaN", "b": "Infinity", "c": ["-Infinity"], "d": 1.5}
+    assert json.loads(message.to_json())["meta"] == message.to_dict()["meta"]
+
+
+def test_big_integers_are_kept_and_huge_ones_become_text() -> None:
+    problems: list[str] = []
+
+    assert jsonable({"big": 2**1000}) == {"big": 2**1000}
+    huge = jsonable({"huge": 10**5000}, problems, "meta")
+
+    assert len(huge["huge"]) <= 200
+    assert problems == ["meta.huge: an integer of over 1024 bits, kept as text"]
+
+
+# --- empty values, unknown keys ---------------------------------------------------------------------
+
+
+def test_null_and_absent_lists_and_maps_are_empty_and_written_as_such() -> None:
+    nulls = dict.fromkeys(("Params", "Messages", "Commit", "Violations", "SessionTags", "MediaOutputs", "Labels"))
+
+    for run in (
+        RunResult.from_dict(nulls),
+        RunResult.from_json(json.dumps(nulls)),
+        RunResult(),
+        RunResult.model_validate(nulls),
+    ):
+        written = run.to_dict()
+        assert [written[key] for key in ("Messages", "Violations", "SessionTags", "MediaOutputs")] == [[]] * 4
+        assert [written[key] for key in ("Params", "Commit")] == [{}, {}]
+        assert "Labels" not in written
+
+
+@pytest.mark.parametrize("key", ["RunID", "Cost", "StartTime", "Duration", "SelfPlay", "conversation_assertions"])
+def test_null_is_the_zero_value_of_any_field_of_a_file(key: str) -> None:
+    assert RunResult.from_json(json.dumps({key: None})).to_dict() == RunResult().to_dict()
+    assert Message.from_json('{"cost_info": {"input_tokens": null}, "content": null}').cost_info == CostInfo()
+
+
+def test_null_inside_a_free_form_map_is_kept() -> None:
+    assert RunResult.from_dict({"Params": {"seed": None}, "RunID": None}).to_dict()["Params"] == {"seed": None}
+
+
+def test_unknown_keys_of_a_file_are_kept_and_written_again() -> None:
+    data = {"role": "user", "from_2031": {"a": [1]}, "cost_info": {"new": 1}}
+
+    for message in (Message.from_dict(data), Message.from_json(json.dumps(data))):
+        written = message.to_dict()
+        assert written["from_2031"] == {"a": [1]}
+        assert written["cost_info"]["new"] == 1
+        assert Message.from_json(message.to_json()).to_dict() == written
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: Message(role="user", contents="x"),  # type: ignore[call-arg]
+        lambda: Message.model_validate({"role": "user", "contents": "x"}),
+        lambda: Message.model_validate_json('{"role": "user", "contents": "x"}'),
+        lambda: RunResult.model_validate({"Messages": [{"contents": "x"}]}),
+    ],
+)
+def test_an_unknown_key_that_somebody_writes_is_refused_with_its_name(build: Any) -> None:
+    """A misspelt field would otherwise be missing from every report, and nobody would know."""
+    with pytest.raises(ValidationError, match=r"contents\n.*unknown key"):
+        build()
+
+
+def test_both_names_of_a_field_are_read_and_the_json_name_is_written() -> None:
+    by_attribute = RunResult(run_id="r", scenario_id="s", a2a_agents=[{"name": "n"}])
+    by_json_name = RunResult.model_validate({"RunID": "r", "ScenarioID": "s", "A2AAgents": [{"name": "n"}]})
+
+    assert by_attribute == by_json_name
+    assert {"RunID", "ScenarioID", "A2AAgents"} <= by_attribute.to_dict().keys()
+
+
+# --- free-form values ---------------------------------------------------------------------------
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+    y: object
+
+
+class Profile(BaseModel):
+    name: str
+    tags: set[str] = set()
+
+
+class Hostile:
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr either")
+
+
+class Falls(dict[str, object]):
+    def items(self) -> Any:
+        raise OSError("gone")
+
+
+class Scalar:
+    """What numpy's scalars are, as far as this can tell."""
+
+    __module__ = "numpy"
+
+    def tolist(self) -> float:
+        return 2.5
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (b"\x00\xff", "AP8="),
+        (bytearray(b"a"), "YQ=="),
+        (HALF_PAST, "2026-02-11T08:30:01.5Z"),
+        (date(2026, 2, 11), "2026-02-11"),
+        (timedelta(seconds=1.5), 1.5),
+        ({"b", "a", "c"}, ["a", "b", "c"]),
+        (frozenset((3, 1)), [1, 3]),
+        ((1, (2,)), [1, [2]]),
+        (deque([1]), [1]),
+        (MappingProxyType({"a": 1}), {"a": 1}),
+        (Colour.RED, "red"),
+        (Point(1, Colour.RED), {"x": 1, "y": "red"}),
+        (Profile(name="n", tags={"b", "a"}), {"name": "n", "tags": ["a", "b"]}),
+        (CostInfo(input_tokens=1).to_dict(), CostInfo(input_tokens=1).to_dict()),
+        (CostInfo(input_tokens=1), CostInfo(input_tokens=1).to_dict()),
+        (ValueError("bad"), "ValueError: bad"),
+        (PurePosixPath("a/b"), "a/b"),
+        (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (Decimal("1.10"), "1.10"),
+        (Fraction(1, 3), "1/3"),
+        (Scalar(), 2.5),
+        (
+            {1: "a", None: "b", False: "c", 2.5: "d", Colour.RED: "e"},
+            {"1": "a", "null": "b", "false": "c", "2.5": "d", "red": "e"},
+        ),
+        ("a\ud800b", "a\N{REPLACEMENT CHARACTER}b"),
+        ({"\udc00": ["\ud800"]}, {"\N{REPLACEMENT CHARACTER}": ["\N{REPLACEMENT CHARACTER}"]}),
+    ],
+)
+def test_what_is_not_json_is_converted_when_it_is_written(value: object, written: object) -> None:
+    assert jsonable(value) == written
+    assert json.loads(dumps(jsonable(value))) == written
+
+
+def test_a_cycle_becomes_text_and_is_named() -> None:
+    loop: dict[str, Any] = {"a": 1}
+    loop["self"] = [loop]
+    problems: list[str] = []
+
+    written = jsonable(loop, problems, "meta")
+
+    assert written["a"] == 1
+    assert isinstance(written["self"][0], str)
+    assert problems == ["meta.self[0]: contains itself, kept as text"]
+
+
+@pytest.mark.parametrize("kind", [lambda inner: [inner], lambda inner: {"k": inner}, lambda inner: Point(1, inner)])
+def test_a_value_3000_levels_deep_becomes_text_at_some_depth(kind: Any) -> None:
+    value: Any = 1
+    for _ in range(3_000):
+        value = kind(value)
+    problems: list[str] = []
+
+    written = Message(role="user", meta={"deep": value}).to_wire(problems, "")
+
+    assert len(problems) == 1
+    assert "deep" in problems[0]
+    assert Message.from_json(dumps(written)).to_dict() == written
+
+
+@pytest.mark.parametrize("value", [Hostile(), [Hostile()], {"k": Hostile()}, {Hostile(): 1}, Falls(a=1), Hostile])
+def test_an_object_that_raises_when_it_is_looked_at_is_kept_as_some_text(value: object) -> None:
+    """A test must not fail because of its telemetry."""
+    written = Message(role="user", meta={"it": value}).to_json()
+
+    assert json.loads(written)["meta"]["it"] != ""
+
+
+def test_a_generator_is_not_consumed_and_a_file_not_read() -> None:
+    numbers: Iterator[int] = (n for n in range(3))
+    file = io.StringIO("text")
+
+    jsonable({"numbers": numbers, "file": file})
+
+    assert list(numbers) == [0, 1, 2]
+    assert file.read() == "text"
+
+
+def test_a_value_is_converted_even_near_the_end_of_the_stack() -> None:
+    """A test that recurses may save at any depth."""
+    value: Any = 1
+    for _ in range(90):
+        value = [value]
+    problems: list[str] = []
+
+    def descend(levels: int) -> Any:
+        return descend(levels - 1) if levels else jsonable(value, problems, "meta")
+
+    written = descend(sys.getrecursionlimit() - len(inspect.stack(0)) - 80)
+
+    assert isinstance(written, str)
+    assert problems == ["meta: nested too deep for what is left of the stack, kept as text"]
+
+
+def test_a_value_that_stands_twice_in_a_map_is_no_cycle() -> None:
+    shared = [1]
+
+    assert jsonable({"a": shared, "b": shared}) == {"a": [1], "b": [1]}
+
+
+def test_keys_that_become_the_same_text_are_both_kept() -> None:
+    problems: list[str] = []
+
+    written = jsonable({1: "a", "1": "b", "\ud800": "c"} | {"\udc00": "d"}, problems, "meta")
+
+    assert sorted(written.values()) == ["a", "b", "c", "d"]
+    assert len(problems) == 2
+
+
+def test_what_stands_for_an_object_is_short() -> None:
+    assert len(shortened("x" * 10_000)) <= 200
+    assert len(jsonable({"o": type("T", (), {"__repr__": lambda self: "y" * 10_000})()})["o"]) <= 200
+
+
+JSONS = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(JSONS)
+def test_json_is_kept_as_it_is(value: Any) -> None:
+    assert jsonable(value) == value
+    assert loads(dumps(value)) == value
+
+
+@given(st.text(st.characters(), max_size=20))
+def test_any_text_can_be_written(text: str) -> None:
+    """Hypothesis draws lone surrogates here."""
+    message = Message(role=text, content=text, meta={text: text, "k": [text]})
+
+    assert Message.from_json(message.to_json()).to_json() == message.to_json()
+    message.to_json().encode("utf-8")
+
+
+# --- lone surrogates in every other place --------------------------------------------------------------
+
+LONE = "a\ud800b"
+MENDED = "a\N{REPLACEMENT CHARACTER}b"
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: Message(role="user", content=LONE),
+        lambda: Message.from_dict({"role": "user", "content": LONE}),
+        lambda: Message.from_json('{"role": "user", "content": "a\\ud800b"}'),
+        lambda: Message.from_json(b'{"role": "user", "content": "a\\ud800b"}'),
+        lambda: Message.from_json(f'{{"role": "user", "content": "{LONE}"}}'),
+    ],
+)
+def test_a_lone_surrogate_in_a_typed_field_is_replaced(read: Any) -> None:
+    assert read().content == MENDED
+
+
+def test_a_lone_surrogate_in_keys_labels_and_tags_is_replaced() -> None:
+    metadata = RunMetadata(run_id=LONE, labels={LONE: LONE}, session_tags=[LONE], params={LONE: {LONE: LONE}})
+
+    written = metadata.to_dict()
+
+    assert written["run_id"] == MENDED
+    assert written["labels"] == {MENDED: MENDED}
+    assert written["session_tags"] == [MENDED]
+    assert written["params"] == {MENDED: {MENDED: MENDED}}
+
+
+def test_a_lone_surrogate_that_was_put_into_a_list_later_is_replaced_in_the_bytes() -> None:
+    metadata = RunMetadata(run_id="r")
+
+    metadata.session_tags.append(LONE)
+
+    assert json.loads(metadata.to_json())["session_tags"] == [MENDED]
+    assert json.loads(metadata.to_json(indent=2))["session_tags"] == [MENDED]
+
+
+# --- edits past validation -------------------------------------------------------------------------------
+
+
+def test_a_wrong_type_that_was_put_into_a_list_is_an_error_that_names_the_field() -> None:
+    metadata = RunMetadata(run_id="r")
+
+    metadata.session_tags.append(cast("str", 5))
+
+    with pytest.raises(ValidationError, match=r"session_tags\.0"):
+        metadata.to_json()
+
+
+def test_a_mapping_that_was_put_where_a_model_belongs_is_taken() -> None:
+    message = Message(role="assistant")
+
+    cast("list[Any]", message.tool_calls).append({"id": "1", "name": "t", "args": {}})
+
+    assert message.to_dict()["tool_calls"] == [{"id": "1", "name": "t", "args": {}}]
+
+
+def test_a_count_keeps_its_type() -> None:
+    stats = ToolStats(total_calls=1, by_tool={"t": 1})
+    stats.by_tool["u"] = cast("int", "two")
+
+    with pytest.raises(ValidationError, match=r"by_tool\.u"):
+        stats.to_dict()
+
+
+# --- hostile documents -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"meta":' * 50_000,
+        '{"meta": {"a":' + "[" * 5_000 + "]" * 5_000 + "}}",
+        "",
+        "{",
+        "nonsense",
+        "[]",
+        "null",
+        '"text"',
+        '{"role": 5, "RunID": 5}',
+        '{"meta": {"n": ' + "9" * 10_000 + "}}",
+        b"\xff\xfe",
+        b'{"role": "\xff"}',
+    ],
+    ids=lambda text: repr(text)[:24],
+)
+def test_a_document_that_cannot_be_read_is_a_value_error(text: str | bytes) -> None:
+    with pytest.raises(ValueError, match=r"\S"):
+        Message.from_json(text)
+    with pytest.raises(ValueError, match=r"\S"):
+        RunResult.from_json(text)
+
+
+def test_a_document_that_is_deep_but_can_be_read_is_read() -> None:
+    deep = '{"role": "user", "meta": {"a":' + "[" * 150 + "]" * 150 + "}}"
+
+    assert Message.from_json(deep).role == "user"
+
+
+# --- the collector's pause -----------------------------------------------------------------------------------
+
+
+def test_reading_a_long_document_leaves_the_collector_as_it_was() -> None:
+    long = Summary(content="x" * 200_000).to_json()
+    assert gc.isenabled()
+
+    Summary.from_json(long)
+    assert gc.isenabled()
+    with pytest.raises(ValueError, match=r"\S"):
+        Summary.from_json(long[:-1])
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        Summary.from_json(long)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_the_collector_pauses_until_the_last_reader_is_done() -> None:
+    inside, leave = threading.Event(), threading.Event()
+
+    def read() -> None:
+        with without_collections():
+            inside.set()
+            leave.wait(10)
+
+    other = threading.Thread(target=read)
+    other.start()
+    inside.wait(10)
+    with without_collections():
+        pass
+    paused = not gc.isenabled()
+    leave.set()
+    other.join()
+
+    assert paused
+    assert gc.isenabled()
