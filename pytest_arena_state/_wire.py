@@ -483,6 +483,16 @@ class _Parsed:
         return self.schema
 
 
+class _AnyKeys:
+    """A map whose keys become text when it is written, like its values."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.dict_schema()
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Any) -> dict[str, Any]:
+        return {"type": "object"}
+
+
 class _EmptyForNull:
     """A list or map for which ``None`` may be given."""
 
@@ -512,7 +522,7 @@ Nanoseconds = Annotated[
 NoneIsEmptyList = _EmptyForNull(list)
 NoneIsEmptyMap = _EmptyForNull(dict)
 #: A map of anything. Made JSON when it is saved, never refused.
-FreeMap = Annotated[dict[Text, Any], NoneIsEmptyMap]
+FreeMap = Annotated[dict[str, Any], _AnyKeys(), NoneIsEmptyMap]
 TextList = Annotated[list[Text], NoneIsEmptyList]
 TextMap = Annotated[dict[Text, Text], NoneIsEmptyMap]
 

@@ -598,3 +598,13 @@ def test_the_collector_pauses_until_the_last_reader_is_done() -> None:
 
     assert paused
     assert gc.isenabled()
+
+
+def test_keys_of_a_free_map_that_are_no_text_become_text() -> None:
+    """A test must not fail because of its telemetry; two keys with one text are both kept."""
+    message = Message(role="user", meta={3: "number", "3": "text", None: "none", ("a", 1): "tuple"})  # type: ignore[dict-item]  # on purpose
+
+    meta = message.to_dict()["meta"]
+
+    assert sorted(meta.values()) == ["none", "number", "text", "tuple"]
+    assert all(isinstance(key, str) for key in meta)
