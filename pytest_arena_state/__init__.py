@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .capture import from_messages
     from .errors import (
         ArenaStateError,
         ConfigurationError,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
         JournalError,
         ResultsError,
         RunMetadataMissingError,
+        UnrecognisedSourceError,
     )
     from .messages import (
         ContentPart,
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "capture": ("from_messages",),
     "errors": (
         "ArenaStateError",
         "ConfigurationError",
@@ -65,6 +68,7 @@ _HOMES = {
         "JournalError",
         "ResultsError",
         "RunMetadataMissingError",
+        "UnrecognisedSourceError",
     ),
     "messages": (
         "ContentPart",
@@ -152,7 +156,9 @@ __all__ = [
     "ToolResult",
     "ToolStats",
     "TurnValidation",
+    "UnrecognisedSourceError",
     "Violation",
+    "from_messages",
     "iterate_results",
     "load_results",
     "load_run",

@@ -35,9 +35,9 @@ def store_of(item: pytest.Item) -> ArenaStateStore:
     hooks = item.config.stash.get(HOOKS_KEY, None)
     tests = hooks.tests if hooks is not None else None
     attempt = tests.attempt(item.nodeid) if tests is not None else None
-    if tests is None or attempt is None:
-        return ArenaStateStore()
-    return tests.store_for(attempt, _marker(item, tests))
+    store = ArenaStateStore() if tests is None or attempt is None else tests.store_for(attempt, _marker(item, tests))
+    store._default_id = plain_nodeid(item)
+    return store
 
 
 def session_store_of(config: pytest.Config) -> ArenaStateStore:

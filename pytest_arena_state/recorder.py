@@ -113,6 +113,10 @@ class ArenaRun:
         text = content if isinstance(content, str) else dumps(jsonable(content)).decode("utf-8")
         self._append(Message.tool(text, id=id, name=self._store._tool_name(self._id, id), error=error, latency=latency))
 
+    def add(self, obj: object, *, source: str = "auto") -> list[Message]:
+        """Add what a client library gave or took; see `ArenaStateStore.add`."""
+        return self._store.add(obj, self._id, source=source)
+
     def validate(self, type: str, *, passed: bool, details: Mapping[str, Any] | None = None) -> None:
         """What a validator said of the last message; one that failed is a violation of the run."""
         validation = MessageValidation(

@@ -95,6 +95,7 @@ class ArenaStateStore:
         self._saved_last: dict[str, None] = {}  # ids in the order of their last save
         self._on_save: Callable[[ConversationState], object] | None = None
         self._on_change: OnChange | None = None
+        self._default_id = ""  # of the conversation that `add` means without an id
 
     # --- saving ------------------------------------------------------------------------
 
@@ -189,6 +190,44 @@ class ArenaStateStore:
             length += len(fresh)
         self._tell_user(conversation_id)
         return length
+
+    def add(self, obj: object, conversation_id: str | None = None, *, source: str = "auto") -> list[Message]:
+        """Add what a client library gave or took: a response, a message, or a list of messages.
+
+        It is recognised by its shape. A history that is given again adds only what is new in
+        it; a message whose usage is known only now gets it. Messages that tell no time get
+        the present one.
+
+        Args:
+            obj: Of OpenAI, Anthropic, google-genai, LangChain, pydantic-ai, MCP, OpenTelemetry …
+            conversation_id: Where to; in a test, the conversation of ``arena_run`` when None.
+            source: Which library it is from, when its shape does not tell.
+
+        Returns:
+            Copies of the messages that were new.
+
+        Raises:
+            UnrecognisedSourceError: It is of no known shape; what was seen is shown.
+            InvalidStateError: There is no id.
+        """
+        from .capture import align, from_messages
+
+        given = from_messages(obj, source=source)
+        target = self._default_id if conversation_id is None else conversation_id
+        _check_id(target)
+        with self._lock:
+            alignment = align(self.log_load(target), given)
+            length = self.log_len(target)
+            now = datetime.now(UTC)
+            for message in alignment.new:
+                if message.timestamp is None:
+                    message.timestamp = now
+            changed = [*alignment.enriched.items(), *enumerate(alignment.new, start=length)]
+            if changed:
+                self._put(target, changed)
+        if changed:
+            self._tell_user(target)
+        return [message.model_copy(deep=True) for message in alignment.new]
 
     def update_last_assistant_message(
         self, message: Message | Mapping[str, Any], *, conversation_id: str | None = None
