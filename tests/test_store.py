@@ -235,7 +235,7 @@ def edits_of(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[str, Edit]]:
     """Every way to edit a value, and each value in it, where it stands."""
     name = ".".join(map(str, path))
     if isinstance(value, BaseModel):
-        for field in type(value).model_fields.keys() - DERIVED:
+        for field in sorted(type(value).model_fields.keys() - DERIVED):
             yield from edits_of(getattr(value, field), (*path, field))
         return
     if isinstance(value, dict):
