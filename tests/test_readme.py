@@ -154,11 +154,11 @@ def test_every_test_in_the_readme_passes(reader: Reader, monkeypatch: pytest.Mon
 
     result.assert_outcomes(passed=len(tests))
     (line,) = [line for line in result.outlines if line.startswith("arena:")]
-    assert line.startswith("arena: 4 runs (3 passed, 1 failed)")
+    assert line.startswith("arena: 5 runs (4 passed, 1 failed)")
     assert "1 failed by its checks alone" in line
-    assert (reader.path / "summary.md").read_text(encoding="utf-8") == "4 conversations, 3 passed, $0.00\n"
+    assert (reader.path / "summary.md").read_text(encoding="utf-8") == "5 conversations, 4 passed, $0.00\n"
     assert "refund-1 0.0004 Of course. Within 30 days.\n" in said
-    assert said.endswith("3 of 4 passed, 0 lost\n")
+    assert said.endswith("4 of 5 passed, 0 lost\n")
     report = next((reader.path / "arena-results").glob("test_return.py-*.json")).read_text(encoding="utf-8")
     assert '"commit":"0123456789ab"' in report
     assert "customer-7" not in report

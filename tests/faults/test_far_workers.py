@@ -87,3 +87,36 @@ def test_a_save_of_fifty_megabytes_arrives(far_suite: Suite, record_property: Re
     record_property("fault", f"a save of 50 MB on another disk|two far workers|{kept}/{saved}")
     assert kept == saved == 1, ended.output
     assert len(far_suite.reported()["big"].messages[0].content) > 50_000_000
+
+
+@pytest.mark.parametrize("mode", ["serial", "two workers"])
+def test_a_full_disk_changes_no_outcome_and_is_named(tmp_path: Path, mode: str) -> None:
+    """A file system of 256 KB holds the results; what it cannot take is counted as lost, with the reason."""
+    small = tmp_path / "small"
+    small.mkdir()
+    if not _own_disk(small):
+        pytest.skip("no mount namespaces here")
+    suite = Suite(tmp_path / "suite", mode, results=str(small / "results"))
+    suite.write(
+        """
+import pytest
+@pytest.mark.parametrize("i", range(8))
+def test_it(talk, i):
+    talk(f"run-{i}", turns=1, size=60_000)
+"""
+    )
+    command = (
+        f"mount -t tmpfs -o size=256k none '{small}' && cd '{suite.folder}' && "
+        f"WITNESS='{suite.folder}/witness.jsonl' PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 '{sys.executable}' -m pytest -q "
+        f"-p no:cacheprovider -p arena_state {'-p no:xdist' if mode == 'serial' else '-p xdist -n2'} "
+        f"--arena-results='{small}/results'"
+    )
+
+    ended = subprocess.run(["unshare", "-m", "sh", "-c", command], capture_output=True, text=True, check=False)
+
+    assert "8 passed" in ended.stdout
+    assert ended.returncode == 0
+    line = next(line for line in ended.stdout.splitlines() if line.startswith("arena: "))
+    assert "No space left on device" in ended.stdout
+    assert ", 0 lost" not in line
+    assert len(suite.witnessed()) == 8
