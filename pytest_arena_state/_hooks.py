@@ -55,10 +55,12 @@ def run_of(item: pytest.Item, store: ArenaStateStore) -> ArenaRun:
 
 def plain_nodeid(item: pytest.Item) -> str:
     """The node id without the ``@group`` that xdist puts behind it."""
-    group = item.get_closest_marker("xdist_group")
-    if group is not None:
-        name = group.args[0] if group.args else group.kwargs.get("name", "default")
-        return item.nodeid.removesuffix(f"@{name}")
+    marks = item.iter_markers("xdist_group")
+    groups = [str(mark.args[0] if mark.args else mark.kwargs.get("name", "default")) for mark in marks]
+    # Some versions name all of a test's groups, others the closest.
+    for group in ["_".join(sorted(set(groups))), *groups[:1]]:
+        if group and item.nodeid.endswith(f"@{group}"):
+            return item.nodeid.removesuffix(f"@{group}")
     return item.nodeid
 
 

@@ -157,6 +157,12 @@ def iterate_results(path: str | Path) -> Iterator[RunResult]:
             yield _parse_run(text, str(file))
 
 
+def is_file_name(stem: str) -> bool:
+    """Whether a stem names a file of its directory: the index of a stranger must not lead out of it."""
+    # By its name alone: on Windows, `C:x` leads to another drive.
+    return stem not in ("", ".", "..") and Path(stem).name == stem and not any(each in stem for each in "/\\\0")
+
+
 def run_files(directory: Path) -> list[Path]:
     """The files of the runs in a directory: those that its index names, or all without one.
 
@@ -167,12 +173,11 @@ def run_files(directory: Path) -> list[Path]:
     if index.exists():
         names = []
         for stem in read_index(index).run_ids:
-            # The index of a stranger must not make us read anything outside its directory.
-            if stem in ("", ".", "..") or "/" in stem or "\\" in stem or "\0" in stem:
+            if not is_file_name(stem):
                 raise ResultsError(str(index), f"{stem!r} cannot be the name of a run's file")
             names.append(directory / f"{stem}.json")
         return names
     return sorted(file for file in directory.glob("*.json") if file.name != "index.json")
 
 
-__all__ = ["Form", "Target", "iterate_results", "load_results", "load_run", "read_index", "run_files"]
+__all__ = ["Form", "Target", "is_file_name", "iterate_results", "load_results", "load_run", "read_index", "run_files"]

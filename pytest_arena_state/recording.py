@@ -7,14 +7,14 @@ wrong is counted by kind and named when the session ends.
 
 from __future__ import annotations
 
-import os
 import threading
-import time
 import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from os import getpid  # by name, as all that is used in a test: a test may replace what the module has
+from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from . import document
@@ -43,6 +43,10 @@ class _Log:
     changed: int = 0
     written: list[bytes] = field(default_factory=list)
     """The messages as they are in the journal."""
+    named: bool = False
+    """The journal has its id."""
+    intact: bool = False
+    """The journal has everything of the last change; one that was cut short is made good by the next."""
 
 
 class StoreRecording:
@@ -95,7 +99,7 @@ class Recording:
         self._lock = threading.RLock()
         self._stores: dict[int, StoreRecording] = {}
         self._numbers = 0
-        self._pid = os.getpid()
+        self._pid = getpid()
         self.troubles: Counter[str] = Counter()
         self._raw_left_out = 0
         self._ended = False
@@ -132,8 +136,10 @@ class Recording:
                 if not self._ended:
                     self.redactor.refresh()  # the test may have put a key into the environment
                     self._take(store, change, conversation)
+        except RecursionError:
+            pass  # the test saved near the end of the stack; its next save, or its end, makes it good
         except Exception as error:  # noqa: BLE001 - our failure must not fail the test that saved
-            self.trouble(f"a save was not journaled: {type(error).__name__}: {error}"[:300])
+            self.trouble(f"a save was not journaled at once: {type(error).__name__}: {error}"[:300])
 
     def _take(self, store: StoreRecording, change: Change, conversation: Conversation) -> None:
         for problem in change.problems:
@@ -148,22 +154,25 @@ class Recording:
         if log is None:
             self._numbers += 1
             log = store.logs[change.conversation_id] = _Log(self._numbers, conversation)
+        log.conversation = conversation
+        if not log.intact:
             self._write_whole(store, log)
             return
-        log.conversation = conversation
+        log.intact = False
         if change.kind == "metadata":
             self._write(store, log, "metadata", {"metadata": change.metadata}, None)
-            return
-        self._write_messages(store, log, change.length, list(change.indexes), list(change.messages), change.head)
+        else:
+            self._write_messages(store, log, change.length, list(change.indexes), list(change.messages), change.head)
+        log.intact = True
 
     def _announce(self, store: StoreRecording) -> None:
         if not store.announced:
-            store.announced = True
             fields = dumps({"s": store.number, "context": store.context.to_dict()})
             self.writer.append(encode_record("store", self.redactor.redact(fields)))
+            store.announced = True
 
     def _write_whole(self, store: StoreRecording, log: _Log) -> None:
-        """Write a conversation as it is now: the first time, and first of all in a forked child."""
+        """Write a conversation as it is now: the first time, and after a change that was cut short."""
         conversation = log.conversation
         messages = conversation.messages
         log.written = []
@@ -173,6 +182,7 @@ class Recording:
             )
         if conversation.metadata is not None:
             self._write(store, log, "metadata", {"metadata": conversation.metadata}, None)
+        log.intact = True
 
     def _write_messages(
         self,
@@ -203,12 +213,13 @@ class Recording:
     def _write(
         self, store: StoreRecording, log: _Log, kind: str, fields: dict[str, Any], values: list[bytes] | None
     ) -> None:
-        log.changed = time.time_ns()
+        log.changed = time_ns()
         head: dict[str, Any] = {"c": log.number, "s": store.number, "v": log.version, "t": log.changed}
-        if log.version == 0:
+        if not log.named:
             head["id"] = log.conversation.id
         log.version += 1
         self.writer.append(encode_record(kind, self.redactor.redact(dumps(head | fields)), values))
+        log.named = True
 
     def _redacted(self, documents: list[bytes]) -> list[bytes]:
         # Nearly always nothing is secret, and one look at everything together tells.
@@ -242,6 +253,8 @@ class Recording:
                 self.writer.append(encode_record("verdict", self.redactor.redact(fields)))
             for log in store.logs.values():
                 try:
+                    if not log.intact:
+                        self._write_whole(store, log)
                     self._report(store, log, verdict)
                 except Exception as error:  # noqa: BLE001 - the merge composes the report from the saves instead
                     self.trouble(f"a report was left to the merge: {type(error).__name__}: {error}"[:300])
@@ -329,7 +342,7 @@ class Recording:
         self._lock = threading.RLock()
 
     def _after_fork(self) -> None:
-        pid = os.getpid()
+        pid = getpid()
         if pid == self._pid:
             return
         # A child must not write into its parent's journal: their records would mix.

@@ -64,7 +64,7 @@ def recover(path: str | Path, *, output: str | Path | None = None) -> Recovery:
             published = results.publish(
                 target,
                 recovery.merged,
-                replaced=frozenset(),
+                replaced={},
                 token=token_of(dead[0].name),
                 staging=_fitting(staging, target),
                 sessions=len(dead),

@@ -23,7 +23,7 @@ from .errors import ResultsError
 from .index import Completeness, Index, IndexRow, LostEntry, go_duration, index_bytes, make_index
 from .merge import Merged, MergedRun, SliceReader
 from .naming import digest, name_runs
-from .reading import Form, Target, iterate_results, load_results, load_run, read_index, run_files
+from .reading import Form, Target, is_file_name, iterate_results, load_results, load_run, read_index, run_files
 
 _LOCK_TIMEOUT = 60.0  # seconds; a session publishes 100,000 runs in less
 
@@ -84,13 +84,34 @@ def publish_lock(target: Target) -> Iterator[None]:
 
 
 def stems_of(target: Target) -> frozenset[str]:
-    """The runs that are there now and that a session which begins now will replace."""
+    """The runs that are there now and that are ours to replace."""
+    return frozenset(marks_of(target))
+
+
+def marks_of(target: Target) -> Mapping[str, str]:
+    """What a session that begins now will replace.
+
+    Returns:
+        For each stem, a mark that is another one once somebody has published a run under it.
+    """
+    return _marks(target, _old_index(target))
+
+
+def _marks(target: Target, index: Index) -> dict[str, str]:
+    if not index.format_version:
+        return {}  # a directory that Arena wrote is not ours to replace
+    rows = dict(zip(index.run_ids, index.runs, strict=False))
+    return {stem: _mark(target, stem, rows.get(stem)) for stem in index.run_ids if is_file_name(stem)}
+
+
+def _mark(target: Target, stem: str, row: IndexRow | None) -> str:
+    if target.form != "directory":
+        return digest(row.to_json()) if row is not None else ""
     try:
-        index = read_index(target.index_path)
-    except (ResultsError, OSError):
-        return frozenset()
-    # A directory that Arena wrote is not ours to replace.
-    return frozenset(index.run_ids) if index.format_version else frozenset()
+        found = (target.path / f"{stem}.json").stat()
+    except OSError:
+        return ""
+    return f"{found.st_ino} {found.st_mtime_ns}"
 
 
 @dataclass
@@ -108,7 +129,7 @@ def publish(
     target: Target,
     merged: Merged,
     *,
-    replaced: frozenset[str],
+    replaced: Mapping[str, str],
     token: str,
     staging: Path,
     sessions: int = 1,
@@ -119,7 +140,8 @@ def publish(
     Args:
         target: Where they go.
         merged: The runs of this session and what became of everything else.
-        replaced: Stems that were there when the session began.
+        replaced: What was there when the session began, from `marks_of`; what has been published
+            since under one of its stems is kept.
         token: Tells this session's files from those of others with the same run ids.
         staging: A folder on the same file system for files that are not whole yet.
         sessions: How many sessions ``merged`` comes from.
@@ -130,7 +152,9 @@ def publish(
     """
     staging.mkdir(parents=True, exist_ok=True)
     old = _old_index(target)
-    kept = _kept_entries(target, old, replaced)
+    now = _marks(target, old)
+    gone = frozenset(stem for stem, mark in replaced.items() if now.get(stem) == mark)
+    kept = _kept_entries(target, old, gone)
     taken = {entry.stem.lower() for entry in kept}
     entries = []
     packs: set[str] = set(old.prompt_packs) if kept else set()
@@ -168,7 +192,7 @@ def publish(
         config_file=config_file or old.config_file,
     )
     writer.commit(index, everything)
-    for stem in replaced - {entry.stem for entry in everything}:
+    for stem in gone - {entry.stem for entry in everything}:
         writer.remove(stem)
     return Published(index, tuple(entry.row for entry in entries))
 
@@ -213,7 +237,7 @@ def _old_index(target: Target) -> Index:
 
 
 def _kept_entries(target: Target, old: Index, replaced: frozenset[str]) -> list[_Entry]:
-    stems = [stem for stem in old.run_ids if stem not in replaced]
+    stems = [stem for stem in old.run_ids if stem not in replaced and is_file_name(stem)]
     if not stems:
         return []
     rows = dict(zip(old.run_ids, old.runs, strict=False)) if len(old.runs) == len(old.run_ids) else {}
@@ -267,10 +291,12 @@ class _DirectoryWriter:
         return f"{stem}.json"
 
     def commit(self, index: dict[str, Any], entries: Sequence[_Entry]) -> None:
+        # A full disk must be noticed before the first of the old files is replaced.
+        new_index = stage(self._target.index_path, index_bytes(index), self._staging)
         self._target.path.mkdir(parents=True, exist_ok=True)
         for staged, final in self._staged:
             staged.replace(final)
-        write_whole(self._target.index_path, index_bytes(index), self._staging)
+        new_index.replace(self._target.index_path)
 
     def remove(self, stem: str) -> None:
         with suppress(OSError):
@@ -312,10 +338,13 @@ class _OneFileWriter:
                 for i, run in enumerate(runs):
                     out.write((b",\n" if i else b"\n") + run)
                 out.write(b"\n]}\n")
+        new_index = None
+        if self._target.form == "jsonl":
+            new_index = stage(self._target.index_path, index_bytes(index), self._staging)
         self._target.path.parent.mkdir(parents=True, exist_ok=True)
         whole.replace(self._target.path)
-        if self._target.form == "jsonl":
-            write_whole(self._target.index_path, index_bytes(index), self._staging)
+        if new_index is not None:
+            new_index.replace(self._target.index_path)
 
     def _body(self, entry: _Entry, bodies: Any) -> bytes:
         if entry.run is None:
@@ -341,9 +370,18 @@ def write_whole(path: Path, content: bytes, staging: Path) -> None:
     Raises:
         OSError: It cannot be written; the old file is untouched.
     """
+    stage(path, content, staging).replace(path)
+
+
+def stage(path: Path, content: bytes, staging: Path) -> Path:
+    """Write what will replace a file, beside its place.
+
+    Raises:
+        OSError: It cannot be written.
+    """
     staged = staging / f"{digest(path)}.tmp"
     staged.write_bytes(content)
-    staged.replace(path)
+    return staged
 
 
 __all__ = [
@@ -360,6 +398,7 @@ __all__ = [
     "load_results",
     "load_run",
     "make_index",
+    "marks_of",
     "publish",
     "publish_lock",
     "read_index",

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from os import getpid  # by name: a test may replace what the module has
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _BIRTH = 10.0  # seconds in which a journal may exist without its first record
 _WORKER_PATIENCE = 15.0  # seconds that a publication waits for workers to end after an interruption
 _TOKEN_FILE = "session.token"
+_LOST_MARK = "lost"  # in place of a journal's name: how many records a worker could not write, and why
 _JOURNAL_NAME = re.compile(r"[A-Za-z0-9_-]+\.[0-9]+")  # of a forked child
 DEATH = "???"
 """The phase that pytest-forked reports of a test whose process died."""
@@ -80,12 +82,12 @@ class Attempt:
     """Phases in which something other than an assertion was raised."""
     stores: list[StoreRecording] = field(default_factory=list)
     store: ArenaStateStore | None = None
-    pid: int = field(default_factory=os.getpid)
+    pid: int = field(default_factory=getpid)
 
     @property
     def in_child(self) -> bool:
         """Whether the test runs in a child that was forked for it, whose parent logs its reports."""
-        return os.getpid() != self.pid
+        return getpid() != self.pid
 
     def verdict(self) -> Verdict:
         """How the test ended, from all reports so far."""
@@ -257,6 +259,10 @@ class WorkerSession:
         """The worker runs no further test."""
         self._pass_on()
         self.tests.end(reason)
+        writer = self.tests.recording.writer
+        if writer.waiting + writer.lost and os.getpid() == self._pid:
+            with suppress(OSError):  # the disk took no more; the controller can say so
+                self._channel.send(f"{_LOST_MARK}\t{writer.waiting + writer.lost}\t{writer.last_error}")
 
     def _pass_on(self) -> None:
         spool, self._spool = self._spool, None
@@ -326,6 +332,8 @@ class Session:
         self._held = HeldFile(self.directory / _TOKEN_FILE)
         self._far: dict[str, JournalFile] = {}
         self._told: set[str] = set()
+        self._lost: list[dict[str, str]] = []
+        """Records of workers that no disk took; only remembered here."""
         self.interrupted_by = ""
         self.impatient = False
         redactor = Redactor(settings.redaction, hook=on_text)
@@ -372,6 +380,10 @@ class Session:
 
         def receive(line: object) -> None:
             name, tab, rest = str(line).partition("\t")
+            if tab and name == _LOST_MARK:
+                count, _, why = rest.partition("\t")
+                self._lost.append({"what": f"{count} records of {worker}", "why": why})
+                return
             if not tab or name.startswith("{") or not _JOURNAL_NAME.fullmatch(name):
                 name, rest = worker, str(line)
             try:
@@ -380,7 +392,7 @@ class Session:
                     journal = self._far[name] = JournalFile(self.directory / f"{name}{SUFFIX}")
                 journal.write_line(rest.encode("utf-8"))
             except OSError as error:
-                self.tests.recording.trouble(f"a save of worker {worker} could not be filed: {error.strerror or error}")
+                self._lost.append({"what": f"a record of {worker}", "why": error.strerror or str(error)})
 
         return receive
 
@@ -421,6 +433,7 @@ class Session:
             merged.troubles[f"worker {worker} left no journal"] += 1
         for name in alive:
             merged.lost.append({"what": f"later saves of {name}", "why": "it was still running at publication"})
+        self._name_what_is_unwritten(merged)
         if self.problem:
             return Outcome(merged=merged, problem=self.problem, kept=str(self.directory))
         try:
@@ -451,6 +464,17 @@ class Session:
             kept=str(self.directory) if alive else "",
             recovered_sessions=len(dead),
         )
+
+    def _name_what_is_unwritten(self, merged: Merged) -> None:
+        """Say what this process could not write: its journal cannot, and looks like that of a process that died."""
+        writer, name = self.tests.recording.writer, self.tests.recording.worker
+        if writer.waiting or writer.lost:
+            unwritten = f"{writer.waiting + writer.lost:,} records of {name}"
+            merged.lost.append({"what": unwritten, "why": writer.last_error})
+            merged.crashed = [worker for worker in merged.crashed if worker != name]
+        merged.lost += self._lost
+        silent = {entry["what"].rpartition(" ")[2] for entry in self._lost}
+        merged.crashed = [worker for worker in merged.crashed if worker not in silent]
 
 
 def absorb(merged: Merged, other: Merged) -> None:

@@ -679,8 +679,9 @@ def test_an_object_that_is_not_json_changes_no_outcome(suite: Suite, run_args: l
 
         loop = []
         loop.append(loop)
-        ODD = {"object": Odd(), "set": {1}, "bytes": b"\\xff", "nan": float("nan"), "loop": loop, "deep": {3: "key"},
-               "lone": "\\ud800", "type": int, "function": len, "decimal": decimal.Decimal(1), "plain": "kept"}
+        ODD = {"object": Odd(), "set": {1}, "bytes": b"\\xff", "nan": float("nan"), "loop": loop,
+               "deep": {3: "key"}, 4: "key", "lone": "\\ud800", "type": int, "function": len,
+               "decimal": decimal.Decimal(1), "plain": "kept"}
 
         def test_it(arena_store, arena_run):
             arena_store.save({"id": "odd", "metadata": ODD, "messages": [
@@ -716,6 +717,53 @@ def test_a_deprecated_name_is_the_only_thing_that_warns(suite: Suite) -> None:
     )
 
     suite.run("-W", "error").assert_outcomes(passed=1, failed=1)
+
+
+# --- what is left out -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_raw_requests_are_written_on_demand_alone(suite: Suite, run_args: list[str], keep: bool) -> None:
+    """They are large, and hold what the redaction rules know nothing of. The store has them."""
+    suite.write(
+        """
+        def test_it(arena_store):
+            state = {"id": "a", "messages": [{"role": "assistant", "content": "hi"}]}
+            call = {"sequence": 1, "message_index": 0, "request": {"raw": "asked"}, "raw_response": {"raw": "said"}}
+            arena_store.save_with_trace(state, {"llm_calls": [call]})
+            assert "asked" in str(arena_store.load("a").messages[0].meta)
+        """
+    )
+
+    suite.run(*run_args, *(["--arena-raw"] if keep else [])).assert_outcomes(passed=1)
+
+    meta = str(suite.only_run().messages[0].meta)
+    assert ("asked" in meta, "said" in meta) == (keep, keep)
+    assert "_llm_trace" in meta
+    counted = {} if keep else {"raw LLM requests and responses": 2}
+    assert suite.index["completeness"]["redacted"] == counted
+
+
+def test_what_the_ini_file_names_is_redacted(suite: Suite, run_args: list[str]) -> None:
+    suite.pytester.makeini("[pytest]\narena_redact =\n    ACME-[0-9]+\n    tea leaf")
+    suite.write(
+        """
+        import pytest
+
+        @pytest.mark.arena(labels={"customer": "ACME-7"})
+        def test_it(arena_run):
+            arena_run.user("I am ACME-42, and this is a tea leaf")
+            arena_run.param("customer", "ACME-42")
+            raise RuntimeError("ACME-42 is not known")
+        """
+    )
+
+    suite.run(*run_args)
+
+    contents = b"".join(suite.files().values())
+    assert b"ACME-" not in contents
+    assert b"tea leaf" not in contents
+    assert suite.index["completeness"]["redacted"]
 
 
 # --- edits in place -------------------------------------------------------------------------

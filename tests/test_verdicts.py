@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_arena_state import RunResult
-
 if TYPE_CHECKING:
+    from pytest_arena_state import RunResult
     from tests.conftest import Suite
 
 # A helper that every suite below has: say something under an id.
@@ -286,7 +285,9 @@ def test_it(arena_store, arena_run):
 
 def test_a_test_that_only_saved_metadata_has_a_run(suite: Suite) -> None:
     """A run that fails before its first message is worth a report, too."""
-    suite.write('def test_it(arena_store):\n    arena_store.save_metadata("a", {"run_id": "a"})\n    raise OSError("x")')
+    suite.write(
+        'def test_it(arena_store):\n    arena_store.save_metadata("a", {"run_id": "a"})\n    raise OSError("x")'
+    )
 
     suite.run()
 
@@ -355,7 +356,7 @@ def test_it(arena_store, arena_run):
 
 
 def test_a_failed_subtest_fails_the_run(suite: Suite, run_args: list[str]) -> None:
-    """pytest reports the test itself as passed."""
+    """The report of the test itself says that it passed."""
     suite.write(
         SAY
         + """

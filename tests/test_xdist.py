@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from pytest_arena_state._hooks import plain_nodeid
 
 if TYPE_CHECKING:
     from tests.conftest import Suite
@@ -81,7 +84,7 @@ def test_how_tests_are_spread_does_not_matter(suite: Suite, dist: str) -> None:
 
 
 def test_the_group_is_no_part_of_a_node_id(suite: Suite) -> None:
-    """xdist puts it there for its scheduler; the same test has one name in every report."""
+    """It is there for the scheduler of xdist; the same test has one name in every report."""
     suite.write(SPREAD)
 
     suite.run("-n2", "--dist=loadgroup")
@@ -91,6 +94,28 @@ def test_the_group_is_no_part_of_a_node_id(suite: Suite) -> None:
     assert not [label for label in labels if "@" in label]
     assert "test_suite.py::test_two[0]" in suite.rows
     assert suite.rows["test_suite.py::test_two[0]"]["scenario_id"] == "test_suite.py::test_two"
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "groups"),
+    [
+        ("t.py::test_it@db", [pytest.mark.xdist_group("db")]),
+        ("t.py::test_it@db", [pytest.mark.xdist_group(name="db")]),
+        ("t.py::test_it@default", [pytest.mark.xdist_group()]),
+        ("t.py::test_it@3", [pytest.mark.xdist_group(3)]),
+        ("t.py::test_it@a_b", [pytest.mark.xdist_group("b"), pytest.mark.xdist_group("a")]),
+        ("t.py::test_it@b", [pytest.mark.xdist_group("b"), pytest.mark.xdist_group("a")]),
+        ("t.py::test_it", [pytest.mark.xdist_group("db")]),
+        ("t.py::test_it", []),
+    ],
+)
+def test_the_group_is_cut_off_whatever_version_of_xdist_put_it_there(
+    nodeid: str, groups: list[pytest.MarkDecorator]
+) -> None:
+    """With the newest pytest none does, so the test above shows it for some versions only."""
+    item: Any = SimpleNamespace(nodeid=nodeid, iter_markers=lambda name: [group.mark for group in groups])
+
+    assert plain_nodeid(item) == "t.py::test_it"
 
 
 def test_when_every_worker_runs_every_test_all_of_them_count(suite: Suite) -> None:

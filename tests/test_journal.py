@@ -1,0 +1,540 @@
+"""The journal: what a save returned from can be read back after any death and most harm."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pytest_arena_state._wire import dumps, loads
+from pytest_arena_state.journal import (
+    JOURNAL_VERSION,
+    Damage,
+    JournalFile,
+    JournalWriter,
+    Record,
+    encode_line,
+    encode_record,
+    is_held,
+    read_records,
+)
+from pytest_arena_state.merge import Merged, MergedRun, SliceReader, merge_session
+
+if TYPE_CHECKING:
+    from tests.conftest import Process
+
+Write = Callable[[int, bytes], int]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = st.dictionaries(st.text(), JSON, min_size=1, max_size=4).filter(lambda fields: not {"k", "len"} & set(fields))
+
+
+def said(run: MergedRun) -> list[str]:
+    """What was said in a run."""
+    with SliceReader() as reader:
+        _, messages, _, _ = reader.report(run)
+    return [loads(message).get("content", "") for message in messages]
+
+
+def error_of(run: MergedRun) -> str:
+    with SliceReader() as reader:
+        _, _, after, _ = reader.report(run)
+    return str(after["Error"])
+
+
+def status_of(run: MergedRun) -> str:
+    with SliceReader() as reader:
+        return str(reader.report(run)[3]["status"])
+
+
+def user(text: str) -> dict[str, str]:
+    return {"role": "user", "content": text}
+
+
+def merged(process: Process) -> Merged:
+    return merge_session(process.journal.parent)
+
+
+def lines_of(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines(keepends=True)
+
+
+def is_kind(line: bytes, kind: str) -> bool:
+    return b'"k":"%b"' % kind.encode() in line[:60]
+
+
+# --- lines ------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(FIELDS, st.none() | st.lists(JSON, max_size=4)), max_size=5))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_written_is_read(tmp_path: Path, written: list[tuple[dict[str, object], list[object] | None]]) -> None:
+    path = tmp_path / "journal"
+    path.write_bytes(
+        b"".join(
+            encode_line(
+                encode_record("thing", dumps(fields), None if values is None else [dumps(value) for value in values])
+            )
+            for fields, values in written
+        )
+    )
+    damage = Damage()
+
+    records = list(read_records(path, damage))
+
+    content = path.read_bytes()
+    assert damage == Damage()
+    assert [
+        (
+            {key: value for key, value in record.fields.items() if key not in ("k", "len")},
+            [content[part.offset : part.offset + part.length] for part in record.values],
+        )
+        for record in records
+    ] == [(fields, [dumps(value) for value in values or ()]) for fields, values in written]
+
+
+def test_every_line_is_json_by_itself(process: Process) -> None:
+    """Whoever has to rescue a journal by hand can."""
+    import json
+
+    with process.test() as store:
+        store.save({"id": "a", "messages": [user("hello\n\N{SNOWMAN}")]})
+    process.end()
+
+    kinds = [json.loads(line)["r"]["k"] for line in lines_of(process.journal)]
+    assert kinds[0] == "journal"
+    assert kinds[-1] == "end"
+    assert {"store", "save", "verdict", "report"} <= set(kinds)
+
+
+def test_a_save_is_one_write(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record that is written in two pieces can be torn by the death of its process."""
+    with process.test() as store:
+        store.save({"id": "a", "messages": [user("one")]})
+        writes: list[bytes] = []
+        real = os.write
+
+        def write(descriptor: int, data: bytes) -> int:
+            writes.append(bytes(data))
+            return real(descriptor, data)
+
+        monkeypatch.setattr(os, "write", write)
+
+        store.save({"id": "a", "messages": [user("one"), user("two")]})
+
+        monkeypatch.undo()
+    assert len(writes) == 1
+    assert process.journal.read_bytes().count(writes[0]) == 1
+
+
+# --- deaths -----------------------------------------------------------------------------------
+
+
+def test_a_torn_last_line_costs_its_save_and_nothing_else(process: Process) -> None:
+    """A process that is killed in mid-write."""
+    with process.test() as store:
+        store.save({"id": "a", "messages": [user("one")]})
+        store.save({"id": "a", "messages": [user("one"), user("two")]})
+        process.die()
+        whole = process.journal.read_bytes()
+        process.journal.write_bytes(whole[:-10])
+
+        result = merged(process)
+
+    (run,) = result.runs
+    assert said(run) == ["one"]
+    assert result.troubles == {"save cut off by the death of its process": 1}
+    assert "died while it ran test_it" in error_of(run)
+
+
+def test_a_journal_that_ends_anywhere_has_everything_before(process: Process) -> None:
+    with process.test() as store:
+        for turn in range(1, 5):
+            store.save({"id": "a", "messages": [user(str(n)) for n in range(turn)]})
+        process.die()
+        whole = process.journal.read_bytes()
+        lengths = []
+
+        for end in range(len(whole) + 1):
+            process.journal.write_bytes(whole[:end])
+            result = merged(process)
+            lengths.append(len(said(result.runs[0])) if result.runs else 0)
+            assert result.lost == []
+
+    assert lengths == sorted(lengths)
+    assert set(lengths) == {0, 1, 2, 3, 4}
+
+
+def test_a_journal_without_a_byte_is_no_error(process: Process) -> None:
+    process.die()
+    process.journal.write_bytes(b"")
+
+    result = merged(process)
+
+    assert result.runs == []
+    assert result.lost == []
+    assert result.troubles == {"empty journal": 1}
+
+
+# --- harm -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three_runs(process: Process) -> Process:
+    """A finished journal of three conversations."""
+    for name in "abc":
+        with process.test(f"test_{name}") as store:
+            store.save({"id": name, "messages": [user(f"{name}1")]})
+            store.save({"id": name, "messages": [user(f"{name}1"), user(f"{name}2")]})
+            store.save_metadata(name, {"run_id": name, "params": {"x": name}})
+            store.save({"id": name, "messages": [user(f"{name}1"), user(f"{name}2"), user(f"{name}3")]})
+    process.end()
+    return process
+
+
+def test_a_flipped_byte_costs_one_run_at_most_and_that_one_says_so(three_runs: Process) -> None:
+    whole = three_runs.journal.read_bytes()
+    contents = {f"{name}{n}" for name in "abc" for n in (1, 2, 3)}
+
+    for place in range(0, len(whole), 7):
+        three_runs.journal.write_bytes(whole[:place] + bytes([whole[place] ^ 0x01]) + whole[place + 1 :])
+        result = merged(three_runs)
+
+        whole_runs = [run for run in result.runs if said(run) == [f"{run.run_id}{n}" for n in (1, 2, 3)]]
+        assert len(whole_runs) >= 2, place
+        assert result.lost, place
+        for run in result.runs:
+            if run not in whole_runs:
+                assert error_of(run), place
+                assert status_of(run) == "error"
+            assert {text for text in said(run) if not text.startswith("[this message")} <= contents
+
+
+@pytest.mark.parametrize(
+    ("lost_save", "what_is_left"), [(0, ["[", "a2", "a3"]), (1, ["a1", "[", "a3"]), (2, ["a1", "a2", "["])]
+)
+def test_a_lost_message_is_named_in_its_run(three_runs: Process, lost_save: int, what_is_left: list[str]) -> None:
+    lines = lines_of(three_runs.journal)
+    saves = [line for line in lines if is_kind(line, "save")]
+    lines[lines.index(saves[lost_save])] = b"harm\n"
+    three_runs.journal.write_bytes(b"".join(lines))
+
+    result = merged(three_runs)
+
+    run = result.runs[0]
+    assert [text if len(text) < 3 else text[0] for text in said(run)] == what_is_left
+    assert error_of(run) == "1 of 3 messages are lost: their journal records are damaged"
+    assert status_of(run) == "error"
+    assert [status_of(other) for other in result.runs[1:]] == ["passed", "passed"]
+    assert result.lost == [{"what": "1 records of main.journal.jsonl", "why": "they are damaged"}]
+
+
+def test_a_lost_edit_is_an_error_of_its_run(process: Process) -> None:
+    """Every message is there, and one of them is not what it was in the end."""
+    with process.test() as store:
+        store.save({"id": "a", "messages": [user("one")]})
+        store.save({"id": "a", "messages": [user("ONE")]})
+        store.save({"id": "a", "messages": [user("ONE"), user("two")]})
+    process.end()
+    lines = lines_of(process.journal)
+    edit = [line for line in lines if is_kind(line, "save")][1]
+    lines.remove(edit)
+    process.journal.write_bytes(b"".join(lines))
+
+    (run,) = merged(process).runs
+
+    assert said(run) == ["one", "two"]
+    assert "damaged" in error_of(run)
+    assert status_of(run) == "error"
+
+
+def test_metadata_that_is_lost_is_an_error_of_its_run(process: Process) -> None:
+    with process.test() as store:
+        store.save({"id": "a", "messages": [user("one")]})
+        store.save_metadata("a", {"run_id": "a", "params": {"x": 1}})
+        store.save({"id": "a", "messages": [user("one"), user("two")]})
+        process.die()
+        process.journal.write_bytes(
+            b"".join(line for line in lines_of(process.journal) if not is_kind(line, "metadata"))
+        )
+
+    (run,) = merged(process).runs
+
+    assert said(run) == ["one", "two"]
+    assert "journal records of this run are damaged" in error_of(run)
+
+
+def test_a_run_of_which_only_the_end_is_left_is_in_the_report(process: Process) -> None:
+    """Most runs are one save; it must not vanish with its record."""
+    with process.test() as store:
+        store.save({"id": "a", "messages": [user("one"), user("two")]})
+    process.end()
+    process.journal.write_bytes(b"".join(line for line in lines_of(process.journal) if not is_kind(line, "save")))
+
+    (run,) = merged(process).runs
+
+    assert run.run_id == "a"
+    assert run.context.nodeid == "test_it"
+    assert error_of(run) == "2 of 2 messages are lost: their journal records are damaged"
+
+
+def test_lines_that_others_wrote_are_passed_over(three_runs: Process) -> None:
+    lines = lines_of(three_runs.journal)
+    foreign = [
+        b"\n",
+        b"hello\n",
+        b"{}\n",
+        b"\xff\xfe\x00\n",
+        b'{"crc":"00000000","r":{}}\n',
+        encode_line(b"[]"),
+        encode_line(b"not json"),
+        encode_line(b'{"k":"save"}'),
+        encode_line(b'{"k":"save","len":[999999999],"c":1,"tail":[1]}'),
+        encode_line(b'{"k":"report","len":[1,1,1],"c":77,"v":0,"tail":[1,2,3]}'),
+        encode_line(b"[" * 5000),
+    ]
+    three_runs.journal.write_bytes(b"".join([lines[0], *foreign, *lines[1:]]))
+
+    result = merged(three_runs)
+
+    assert [said(run) for run in result.runs] == [[f"{name}{n}" for n in (1, 2, 3)] for name in "abc"]
+    assert len(result.lost) == 1
+
+
+def test_a_newer_version_is_read_as_far_as_it_is_known(three_runs: Process) -> None:
+    lines = lines_of(three_runs.journal)
+    version = b'"version":%d' % JOURNAL_VERSION
+    header = lines[0][22:-2].replace(version, b'"version":%d' % (JOURNAL_VERSION + 1))
+    assert version in lines[0]
+    new_kind = encode_line(encode_record("hologram", dumps({"of": "princess"})))
+    three_runs.journal.write_bytes(b"".join([encode_line(header), new_kind, *lines[1:]]))
+
+    result = merged(three_runs)
+
+    assert [said(run) for run in result.runs] == [[f"{name}{n}" for n in (1, 2, 3)] for name in "abc"]
+    assert result.troubles == {"journal of a newer version": 1}
+    assert result.lost == []
+
+
+@given(st.data())
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_replaying_records_twice_changes_nothing(three_runs: Process, data: st.DataObject) -> None:
+    whole = three_runs.journal.read_bytes()
+    expected = [(run.run_id, said(run), error_of(run), status_of(run)) for run in merged(three_runs).runs]
+    lines = whole.splitlines(keepends=True)
+    twice: list[bytes] = []
+    for number, line in enumerate(lines):
+        twice.append(line)
+        earlier = data.draw(st.integers(-1, number), label=f"after {number}")
+        if earlier >= 0 and not is_kind(lines[earlier], "delete"):
+            twice.append(lines[earlier])
+    three_runs.journal.write_bytes(b"".join(twice))
+
+    try:
+        result = merged(three_runs)
+
+        assert [(run.run_id, said(run), error_of(run), status_of(run)) for run in result.runs] == expected
+        assert result.lost == []
+    finally:
+        three_runs.journal.write_bytes(whole)
+
+
+# --- disks that refuse -------------------------------------------------------------------------------
+
+
+class Disk:
+    """Takes what `os.write` is given, or not: each answer is how many bytes it takes, None for all."""
+
+    def __init__(self, answers: list[int | None]) -> None:
+        self.answers = answers
+        self._write = os.write
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        answer = self.answers.pop(0) if self.answers else None
+        if answer == -1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return self._write(descriptor, bytes(data) if answer is None else bytes(data)[:answer])
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[JournalWriter]:
+    opened = JournalWriter(JournalFile(tmp_path / "journal"))
+    yield opened
+    opened.close()
+
+
+def numbers(path: Path, damage: Damage) -> list[int]:
+    return [record.fields["n"] for record in read_records(path, damage)]
+
+
+def record(n: int) -> bytes:
+    return encode_record("thing", dumps({"n": n}))
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [10],
+        [1, 1, 1, 1],
+        [0, 0, 5],
+        [-1],
+        [10, -1],
+        [10, -1, -1],
+        [10, -1, 5, -1],
+        [10, -1, 20, -1],
+        [-1, 10, -1, None, 3, -1],
+    ],
+)
+def test_a_short_write_loses_nothing(
+    tmp_path: Path, writer: JournalWriter, monkeypatch: pytest.MonkeyPatch, answers: list[int | None]
+) -> None:
+    """A file-size limit, or a disk that is full for a while."""
+    writer.append(record(0))
+    refusals = answers.count(-1)
+    monkeypatch.setattr(os, "write", Disk(answers).write)
+
+    for n in range(1, 6):
+        writer.append(record(n))
+    damage = Damage()
+
+    assert numbers(tmp_path / "journal", damage) == [0, 1, 2, 3, 4, 5]
+    assert damage == Damage()
+    assert (writer.refusals, writer.waiting, writer.lost) == (refusals, 0, 0)
+
+
+def test_what_a_full_disk_refuses_waits_for_room(
+    tmp_path: Path, writer: JournalWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk([-1] * 10)
+    monkeypatch.setattr(os, "write", disk.write)
+
+    for n in range(4):
+        writer.append(record(n))
+    assert (writer.waiting, writer.refusals) == (4, 4)
+    assert writer.last_error == os.strerror(errno.ENOSPC)
+    disk.answers = []
+    writer.close()
+
+    assert numbers(tmp_path / "journal", Damage()) == [0, 1, 2, 3]
+
+
+def test_what_waits_has_a_limit(writer: JournalWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that stays full must not take the memory, too; what is given up is counted."""
+    monkeypatch.setattr("pytest_arena_state.journal._KEPT_BACK_LIMIT", 100)
+    monkeypatch.setattr(os, "write", Disk([-1] * 100).write)
+
+    for n in range(10):
+        writer.append(record(n))
+
+    assert writer.waiting + writer.lost == 10
+    assert writer.waiting < 4
+
+
+# --- size -----------------------------------------------------------------------------------------------
+
+
+def test_the_journal_grows_with_the_conversation_and_not_with_its_square(process: Process) -> None:
+    """Saved at every one of 200 turns, by a suite that gives the whole conversation each time."""
+    text = "This is what people say to each other, more or less. " * 4
+    messages: list[dict[str, str]] = []
+    with process.test() as store:
+        for turn in range(200):
+            messages.append({"role": "user", "content": f"{turn}: {text}", "timestamp": "2025-01-01T00:00:00Z"})
+            messages.append({"role": "assistant", "content": f"{turn}: {text}", "timestamp": "2025-01-01T00:00:00Z"})
+            store.save({"id": "long", "messages": messages})
+        conversation = len(store.load("long").to_json())
+    process.end()
+
+    ratio = process.journal.stat().st_size / conversation
+    assert ratio <= 1.3
+    (run,) = merged(process).runs
+    assert len(said(run)) == 400
+
+
+def test_saving_what_did_not_change_adds_next_to_nothing(process: Process) -> None:
+    messages = [user("x" * 10_000) for _ in range(10)]
+    with process.test() as store:
+        store.save({"id": "a", "messages": messages})
+        sizes = [process.journal.stat().st_size]
+        for _ in range(5):
+            store.save({"id": "a", "messages": messages})
+            sizes.append(process.journal.stat().st_size)
+
+    assert all(after - before < 500 for before, after in pairwise(sizes))
+
+
+# --- locks -------------------------------------------------------------------------------------------------
+
+
+def test_a_journal_is_held_while_its_process_lives(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    journal = JournalFile(path)
+
+    held = is_held(path)
+    journal.close()
+
+    assert held
+    assert not is_held(path)
+
+
+def test_a_journal_that_is_not_there_is_held_by_nobody(tmp_path: Path) -> None:
+    assert not is_held(tmp_path / "journal")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing can be forked here")
+def test_the_lock_of_a_process_is_gone_when_it_dies_though_its_child_lives(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    script = """
+import os, sys, time, pathlib
+from pytest_arena_state.journal import JournalFile
+journal = JournalFile(pathlib.Path(sys.argv[1]))
+if os.fork() == 0:
+    os.close(1)
+    time.sleep(20)
+    os._exit(0)
+print("locked", flush=True)
+sys.stdin.readline()
+os._exit(1)
+"""
+    path = tmp_path / "journal"
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as parent:
+        assert parent.stdout is not None
+        assert parent.stdin is not None
+        assert parent.stdout.readline() == b"locked\n"
+        held = is_held(path)
+        parent.stdin.write(b"\n")
+        parent.stdin.flush()
+        parent.wait(10)
+
+    assert held
+    assert not is_held(path)
+
+
+def test_a_record_is_its_fields_and_where_its_values_are(tmp_path: Path) -> None:
+    """So that a reader of a large journal holds none of the messages in memory."""
+    path = tmp_path / "journal"
+    path.write_bytes(encode_line(encode_record("thing", b'{"n":1}', [b'"a, \\"len\\":[1]"', b"22"])))
+
+    (read,) = read_records(path, Damage())
+
+    assert isinstance(read, Record)
+    assert read.fields["n"] == 1
+    content = path.read_bytes()
+    assert [content[part.offset : part.offset + part.length] for part in read.values] == [
+        b'"a, \\"len\\":[1]"',
+        b"22",
+    ]

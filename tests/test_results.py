@@ -1,0 +1,637 @@
+"""Publishing and reading back: whole files at every moment, and nobody's runs lost to somebody else."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_arena_state import ResultsError, RunMetadata, RunResult, load_results
+from pytest_arena_state import results as results_module
+from pytest_arena_state.models import ConversationState
+from pytest_arena_state.results import Index, Target, go_duration, publish_lock, read_index
+from pytest_arena_state.session import Outcome, PhaseReport, Session, Settings
+
+FORMS = ("out", "out.jsonl", "out.json")
+
+
+def user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text, "timestamp": "2025-01-01T00:00:00Z"}
+
+
+def begin(path: Path) -> Session:
+    """A session of one process, without pytest."""
+    return Session(Target(path, path.name), Settings(), controls_workers=False, on_run=None)
+
+
+def say(session: Session, *ids: str, text: str = "hello", outcome: str = "passed", **metadata: Any) -> None:
+    """Run a test that saves conversations."""
+    nodeid = f"test_{ids[0][:10]}"
+    store = session.tests.store_for(session.tests.begin(nodeid, nodeid), {})
+    for name in ids:
+        store.save(ConversationState.from_dict({"id": name, "messages": [user(text)]}))
+        if metadata:
+            store.save_metadata(name, RunMetadata(run_id=name, **metadata))
+    session.tests.report(nodeid, PhaseReport(when="call", outcome=outcome, message=outcome))
+    session.tests.report(nodeid, PhaseReport(when="teardown", outcome="passed"))
+
+
+def publish(path: Path, *ids: str, text: str = "hello") -> Outcome:
+    """A whole session."""
+    session = begin(path)
+    for name in ids:
+        say(session, name, text=text)
+    return session.finish()
+
+
+def said(path: Path) -> dict[str, str]:
+    """The first words of each run, by run id."""
+    return {run.run_id: run.messages[0].content for run in load_results(path)}
+
+
+def index_of(path: Path) -> Index:
+    return read_index(path)
+
+
+def snapshot(directory: Path) -> dict[str, bytes]:
+    """Every file of the results, without journals."""
+    return {
+        path.relative_to(directory).as_posix(): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file() and ".journals" not in path.as_posix()
+    }
+
+
+# --- the commit --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_index_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    """Whoever reads the index finds every file that it names."""
+    moved: list[str] = []
+    real = Path.replace
+
+    def replace(path: Path, target: Path) -> Path:
+        moved.append(target.name)
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+
+    publish(tmp_path / form, "a", "b", "c")
+
+    assert moved[-1] == {"out": "index.json", "out.jsonl": "out.index.json", "out.json": "out.json"}[form]
+    assert len(moved) == {"out": 4, "out.jsonl": 2, "out.json": 1}[form]
+
+
+def disk_with_room_for(files: int, written: list[Path]) -> Callable[[Path, bytes], int]:
+    """A `Path.write_bytes` that notes what it wrote, on a disk that is full after so many files."""
+    real = Path.write_bytes
+
+    def write(path: Path, content: bytes) -> int:
+        if len(written) >= files:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        written.append(path)
+        return real(path, content)
+
+    return write
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_disk_that_is_full_leaves_the_old_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    """Wherever in the publication it gets full."""
+    publish(tmp_path / form, "a", "b", text="old")
+    before = snapshot(tmp_path)
+    session = begin(tmp_path / form)
+    for name in ("a", "b", "c"):
+        say(session, name, text="new")
+
+    for room in range(20):
+        written: list[Path] = []
+        monkeypatch.setattr(Path, "write_bytes", disk_with_room_for(room, written))
+        outcome = session.finish()
+        monkeypatch.undo()
+        if outcome.index is not None:
+            break
+        assert os.strerror(errno.ENOSPC) in outcome.problem
+        assert snapshot(tmp_path) == before
+        session.outcome = None  # as if another one recovered it
+    else:
+        pytest.fail("it never succeeded")
+
+    assert said(tmp_path / form) == {"a": "new", "b": "new", "c": "new"}
+    assert len(written) == {"out": 4, "out.jsonl": 1, "out.json": 0}[form]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_failed_publication_keeps_the_journals_and_says_where(tmp_path: Path, form: str) -> None:
+    session = begin(tmp_path / form)
+    say(session, "a")
+    in_the_way = Target(tmp_path / form, form).index_path / "in the way"
+    in_the_way.mkdir(parents=True)
+
+    outcome = session.finish()
+
+    assert outcome.index is None
+    assert Path(outcome.problem.split(":")[0]).is_relative_to(tmp_path)
+    assert list(Path(outcome.kept).glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_publishing_leaves_nothing_but_the_results(tmp_path: Path, form: str) -> None:
+    publish(tmp_path / form, "a", "b")
+
+    expected = {
+        "out": {"out/a.json", "out/b.json", "out/index.json"},
+        "out.jsonl": {"out.jsonl", "out.index.json"},
+        "out.json": {"out.json"},
+    }[form]
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()} == expected
+    assert not list(tmp_path.glob("*.journals"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_end_of_a_session_can_be_called_again(tmp_path: Path, form: str) -> None:
+    """By a second hook, if the first one did not get so far."""
+    session = begin(tmp_path / form)
+    say(session, "a")
+
+    first = session.finish()
+    before = snapshot(tmp_path)
+
+    assert session.finish() is first
+    assert snapshot(tmp_path) == before
+
+
+# --- sessions side by side -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_session_replaces_exactly_what_was_there_when_it_began(tmp_path: Path, form: str) -> None:
+    publish(tmp_path / form, "old", "again", text="old")
+
+    publish(tmp_path / form, "again", "new", text="new")
+
+    assert said(tmp_path / form) == {"again": "new", "new": "new"}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_nothing_is_gone_before_the_new_results_are_there(tmp_path: Path, form: str) -> None:
+    publish(tmp_path / form, "old")
+    before = snapshot(tmp_path)
+
+    session = begin(tmp_path / form)
+    say(session, "new")
+
+    assert snapshot(tmp_path) == before
+    session.finish()
+    assert list(said(tmp_path / form)) == ["new"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_sessions_at_once_keep_each_others_runs(tmp_path: Path, form: str) -> None:
+    publish(tmp_path / form, "old")
+    one, other = begin(tmp_path / form), begin(tmp_path / form)
+    say(one, "a", text="one")
+    say(other, "b", text="other")
+
+    one.finish()
+    other.finish()
+
+    assert said(tmp_path / form) == {"a": "one", "b": "other"}
+    assert index_of(tmp_path / form).completeness.sessions == 2
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("earlier", [(), ("same", "old")])
+def test_sessions_at_once_with_the_same_ids_keep_each_others_runs(
+    tmp_path: Path, form: str, earlier: tuple[str, ...]
+) -> None:
+    """The same suite, started twice: also where both found the results of an earlier run."""
+    publish(tmp_path / form, *earlier, text="old")
+    one, other = begin(tmp_path / form), begin(tmp_path / form)
+    say(one, "same", text="one")
+    say(other, "same", text="other")
+
+    first = one.finish()
+    second = other.finish()
+
+    assert sorted(run.messages[0].content for run in load_results(tmp_path / form)) == ["one", "other"]
+    assert [run.run_id for run in load_results(tmp_path / form)] == ["same", "same"]
+    stems = index_of(tmp_path / form).run_ids
+    assert stems[0] == "same"
+    assert stems[1].startswith("same~")
+    assert first.index is not None
+    assert second.index is not None
+    assert len(second.runs) == 1
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_later_session_replaces_all_that_came_before(tmp_path: Path, form: str) -> None:
+    one, other = begin(tmp_path / form), begin(tmp_path / form)
+    say(one, "same", text="one")
+    say(other, "same", text="other")
+    one.finish()
+    other.finish()
+
+    publish(tmp_path / form, "new")
+
+    assert list(said(tmp_path / form)) == ["new"]
+    assert len(snapshot(tmp_path)) == {"out": 2, "out.jsonl": 2, "out.json": 1}[form]
+    assert index_of(tmp_path / form).completeness.sessions == 1
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_many_sessions_at_once_lose_nothing(tmp_path: Path, form: str) -> None:
+    sessions = [begin(tmp_path / form) for _ in range(8)]
+    for number, session in enumerate(sessions):
+        say(session, "same", f"own-{number}", text=str(number))
+    threads = [threading.Thread(target=session.finish) for session in sessions]
+
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    runs = load_results(tmp_path / form)
+    assert sorted(run.messages[0].content for run in runs if run.run_id == "same") == [str(n) for n in range(8)]
+    assert sorted(run.run_id for run in runs if run.run_id != "same") == [f"own-{n}" for n in range(8)]
+    assert not list(tmp_path.glob("*.journals"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_identical_bytes_are_one_run(tmp_path: Path, form: str) -> None:
+    """A run that is published twice, because its process died in between, is there once."""
+    moment = datetime(2025, 1, 1, tzinfo=UTC)
+    one, other = begin(tmp_path / form), begin(tmp_path / form)
+    for session in (one, other):
+        say(session, "same", start_time=moment, end_time=moment, duration=timedelta(seconds=1))
+        say(session, "other", text=session.id)
+
+    one.finish()
+    other.finish()
+
+    assert [run.run_id for run in load_results(tmp_path / form)] == ["other", "other", "same"]
+    assert index_of(tmp_path / form).total_runs == 3
+
+
+# --- what others wrote ---------------------------------------------------------------------------
+
+
+def write_arena(directory: Path, *ids: str) -> None:
+    """What Arena itself leaves: an index without rows, and a file for each run."""
+    directory.mkdir()
+    for name in ids:
+        run = RunResult.from_dict({"RunID": name, "Messages": [user("of Arena")], "ScenarioID": "s"})
+        (directory / f"{name}.json").write_text(run.to_json(indent=2), encoding="utf-8")
+    index = {
+        "total_runs": len(ids),
+        "successful": len(ids),
+        "errors": 0,
+        "timestamp": "2025-01-01T00:00:00Z",
+        "config_file": "arena.yaml",
+        "run_ids": list(ids),
+        "total_cost": 0.5,
+        "average_cost": 0.25,
+        "total_tokens": 10,
+        "total_duration": "1.5s",
+    }
+    (directory / "index.json").write_text(json.dumps(index), encoding="utf-8")
+
+
+def test_what_arena_wrote_reads_back(tmp_path: Path) -> None:
+    write_arena(tmp_path / "out", "one", "two")
+
+    assert said(tmp_path / "out") == {"one": "of Arena", "two": "of Arena"}
+    index = index_of(tmp_path / "out")
+    assert (index.total_runs, index.total_cost, index.total_duration) == (2, 0.5, "1.5s")
+    assert index.format_version == 0
+
+
+def test_what_arena_wrote_is_kept(tmp_path: Path) -> None:
+    """It is not ours to replace."""
+    write_arena(tmp_path / "out", "one", "two")
+    of_arena = (tmp_path / "out" / "one.json").read_bytes()
+
+    publish(tmp_path / "out", "ours", "two")
+
+    assert sorted(run.run_id for run in load_results(tmp_path / "out")) == ["one", "ours", "two", "two"]
+    assert (tmp_path / "out" / "one.json").read_bytes() == of_arena
+    assert index_of(tmp_path / "out").config_file == "arena.yaml"
+    assert index_of(tmp_path / "out").total_runs == 4
+
+
+@pytest.mark.parametrize("ours", [False, True])
+def test_the_index_of_a_stranger_leads_nowhere(tmp_path: Path, ours: bool) -> None:
+    """It may have come with somebody's pull request: nothing outside is read, written or removed."""
+    private = tmp_path / "private.json"
+    private.write_text(RunResult(run_id="private").to_json(), encoding="utf-8")
+    out = tmp_path / "out"
+    out.mkdir()
+    index: dict[str, Any] = {"run_ids": ["../private", "..", "", "a/../../private", str(tmp_path / "private"), "a\0b"]}
+    if ours:
+        index["format_version"] = 1
+        index["runs"] = [{"run_id": "x", "file": f"{stem}.json", "labels": {}} for stem in index["run_ids"]]
+    (out / "index.json").write_text(json.dumps(index), encoding="utf-8")
+
+    with pytest.raises(ResultsError, match="cannot be the name of a run's file"):
+        load_results(out)
+    outcome = publish(out, "a")
+
+    assert outcome.problem == ""
+    assert private.exists()
+    assert list(said(out)) == ["a"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'{"run_ids": 3}', b"\xff\xfe", b"[" * 100_000])
+def test_an_index_that_is_none_is_replaced(tmp_path: Path, form: str, content: bytes) -> None:
+    target = Target(tmp_path / form, form)
+    target.index_path.parent.mkdir(exist_ok=True)
+    target.index_path.write_bytes(content)
+
+    outcome = publish(tmp_path / form, "a")
+
+    assert outcome.problem == ""
+    assert list(said(tmp_path / form)) == ["a"]
+
+
+def test_other_files_in_the_directory_stay(tmp_path: Path) -> None:
+    publish(tmp_path / "out", "a")
+    (tmp_path / "out" / "notes.json").write_text("{}", encoding="utf-8")
+
+    publish(tmp_path / "out", "b")
+
+    assert sorted(snapshot(tmp_path / "out")) == ["b.json", "index.json", "notes.json"]
+
+
+# --- the index ------------------------------------------------------------------------------------
+
+
+def test_the_index_adds_up(tmp_path: Path) -> None:
+    session = begin(tmp_path / "out")
+    cost = {"input_tokens": 10, "output_tokens": 5, "cached_tokens": 3, "total_cost_usd": 0.25}
+    store = session.tests.store_for(session.tests.begin("t", "t"), {})
+    for name in ("a", "b"):
+        message = {"role": "assistant", "content": "hi", "cost_info": cost}
+        store.save(ConversationState.from_dict({"id": name, "messages": [message]}))
+        store.save_metadata(
+            name,
+            RunMetadata(run_id=name, provider_id=f"p-{name}", scenario_id="s", region="eu", prompt_pack=f"pack-{name}"),
+        )
+    session.tests.report("t", PhaseReport(when="call", outcome="passed"))
+    session.tests.report("t", PhaseReport(when="teardown", outcome="passed"))
+    say(session, "failed", outcome="failed")
+    say(session, "skipped", outcome="skipped")
+    session.finish()
+
+    index = index_of(tmp_path / "out")
+
+    assert (index.total_runs, index.successful, index.errors, index.skipped) == (4, 2, 1, 1)
+    assert (index.total_cost, index.average_cost) == (0.5, 0.125)
+    assert (index.total_tokens, index.cached_tokens) == (30, 6)
+    assert index.providers == ["p-a", "p-b", "unknown"]
+    assert index.scenarios == ["s", "test_failed", "test_skipped"]
+    assert (index.regions, index.prompt_packs) == (["eu"], ["pack-a", "pack-b"])
+    assert index.timestamp == max(run.end_time for run in load_results(tmp_path / "out") if run.end_time)
+    assert [row.file for row in index.runs] == [f"{stem}.json" for stem in index.run_ids]
+    assert index.run_ids == ["a", "b", "failed", "skipped"]
+
+
+def test_the_index_has_a_line_for_each_run(tmp_path: Path) -> None:
+    publish(tmp_path / "out", "a", "b", "c")
+
+    lines = (tmp_path / "out" / "index.json").read_text(encoding="utf-8").splitlines()
+
+    assert sum(line.lstrip().startswith('{"run_id":') for line in lines) == 3
+
+
+def test_a_row_of_the_index_has_the_keys_that_are_promised(tmp_path: Path) -> None:
+    publish(tmp_path / "out", "a")
+
+    document = json.loads((tmp_path / "out" / "index.json").read_bytes())
+
+    assert list(document["runs"][0]) == [
+        "run_id",
+        "file",
+        "status",
+        "superseded",
+        "scenario_id",
+        "provider_id",
+        "region",
+        "cost_usd",
+        "input_tokens",
+        "output_tokens",
+        "cached_tokens",
+        "duration_ns",
+        "labels",
+    ]
+    assert sorted(document["completeness"]) == [
+        "crashed",
+        "deleted",
+        "interrupted",
+        "lost",
+        "redacted",
+        "sessions",
+        "troubles",
+        "workers",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [
+        (0, "0s"),
+        (1, "1ns"),
+        (1_500, "1.5\u00b5s"),
+        (2_000_000, "2ms"),
+        (999_999_999, "999.999999ms"),
+        (1_000_000_000, "1s"),
+        (22_750_000_000, "22.75s"),
+        (60_000_000_000, "1m0s"),
+        (3_602_000_000_000, "1h0m2s"),
+        (90_061_000_000_001, "25h1m1.000000001s"),
+        (-1_500_000_000, "-1.5s"),
+        (2**63 - 1, "2562047h47m16.854775807s"),
+    ],
+)
+def test_a_duration_is_written_as_go_writes_it(nanoseconds: int, text: str) -> None:
+    assert go_duration(nanoseconds) == text
+
+
+@given(st.integers(0, 2**62))
+def test_a_duration_says_every_nanosecond(nanoseconds: int) -> None:
+    units = {"h": 3_600 * 10**9, "m": 60 * 10**9, "s": 10**9, "ms": 10**6, "\u00b5s": 10**3, "ns": 1}
+    total, number, unit = 0, "", ""
+    for character in go_duration(nanoseconds) + "0":
+        if character in "0123456789." and unit:
+            whole, _, part = number.partition(".")
+            total += int(whole) * units[unit] + int(part or "0") * units[unit] // 10 ** len(part)
+            number, unit = "", ""
+        if character in "0123456789.":
+            number += character
+        else:
+            unit += character
+
+    assert total == nanoseconds
+
+
+# --- targets ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "index", "shown"),
+    [
+        ("out", "directory", "out/index.json", "out/index.json"),
+        ("out/", "directory", "out/index.json", "out/index.json"),
+        ("out.d", "directory", "out.d/index.json", "out.d/index.json"),
+        ("a/out.jsonl", "jsonl", "a/out.index.json", "a/out.index.json"),
+        ("a/out.json", "json", "a/out.json", "a/out.json"),
+    ],
+)
+def test_the_ending_of_a_path_says_the_form(tmp_path: Path, path: str, form: str, index: str, shown: str) -> None:
+    target = Target(tmp_path / path, path)
+
+    assert target.form == form
+    assert target.index_path == tmp_path / index
+    assert target.shown_index == shown
+    assert target.journals.parent == target.path.parent
+
+
+def test_the_lock_leaves_nothing_behind(tmp_path: Path) -> None:
+    with publish_lock(Target(tmp_path / "out", "out")):
+        pass
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_is_not_given_back_is_no_reason_to_wait_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = begin(tmp_path / "out")
+    say(session, "a")
+    monkeypatch.setattr(results_module, "_LOCK_TIMEOUT", 0.1)
+
+    with publish_lock(session.target):
+        outcomes: list[Outcome] = []
+        thread = threading.Thread(target=lambda: outcomes.append(session.finish()))
+        thread.start()
+        thread.join(10)
+
+    assert "is locked by another session" in outcomes[0].problem
+    assert Path(outcomes[0].kept).is_dir()
+
+
+# --- reading back ------------------------------------------------------------------------------------
+
+
+def test_a_directory_without_an_index_is_read_file_by_file(tmp_path: Path) -> None:
+    publish(tmp_path / "out", "b", "a")
+    (tmp_path / "out" / "index.json").unlink()
+
+    assert [run.run_id for run in load_results(tmp_path / "out")] == ["a", "b"]
+
+
+def test_the_file_of_one_run_reads_back(tmp_path: Path) -> None:
+    publish(tmp_path / "out", "a")
+
+    (run,) = load_results(tmp_path / "out" / "a.json")
+
+    assert run.run_id == "a"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_run_reads_back_as_the_same_bytes(tmp_path: Path, form: str) -> None:
+    publish(tmp_path / form, "a", "b")
+
+    for run in load_results(tmp_path / form):
+        again = RunResult.from_json(run.to_json())
+        assert again == run
+        assert again.to_json() == run.to_json()
+        if form == "out":
+            written = json.loads((tmp_path / "out" / f"{run.run_id}.json").read_bytes())
+            assert json.loads(run.to_json()) == written
+            assert list(json.loads(run.to_json())) == list(written)
+
+
+NOT_RESULTS: list[tuple[str, Callable[[Path], object], str]] = [
+    ("missing.json", lambda path: None, "missing.json"),
+    ("broken.json", lambda path: path.write_text("{"), "not JSON"),
+    ("text.json", lambda path: path.write_text('{"RunID": 3}'), "not a RunResult: RunID"),
+    ("some.jsonl", lambda path: path.write_text('{"RunID": "a"}\n\n{\n'), "some.jsonl:3"),
+    ("many.json", lambda path: path.write_text('{"index": {}, "runs": [{}, {"RunID": 1}]}'), "run 1"),
+]
+
+
+@pytest.mark.parametrize(("name", "make", "named"), NOT_RESULTS, ids=[name for name, _, _ in NOT_RESULTS])
+def test_what_is_no_result_is_named(tmp_path: Path, name: str, make: Callable[[Path], object], named: str) -> None:
+    make(tmp_path / name)
+
+    with pytest.raises(OSError, match=named) as caught:
+        load_results(tmp_path / name)
+
+    assert name in str(caught.value)
+
+
+def test_a_run_that_the_index_names_and_that_is_gone_is_an_error(tmp_path: Path) -> None:
+    publish(tmp_path / "out", "a", "b")
+    (tmp_path / "out" / "a.json").unlink()
+
+    with pytest.raises(FileNotFoundError, match=r"a\.json"):
+        load_results(tmp_path / "out")
+
+
+@pytest.mark.parametrize(("content", "named"), [("{", "not JSON"), ("[1]", "not an index"), ("{}", "'run_ids'")])
+def test_what_is_no_index_is_named(tmp_path: Path, content: str, named: str) -> None:
+    (tmp_path / "index.json").write_text(content, encoding="utf-8")
+
+    with pytest.raises(ResultsError, match=named) as caught:
+        read_index(tmp_path)
+
+    assert "index.json" in str(caught.value)
+
+
+# --- sessions that died ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_session_that_finds_a_dead_one_recovers_its_runs(tmp_path: Path, form: str) -> None:
+    dead = begin(tmp_path / form)
+    say(dead, "same", "of the dead", text="dead")
+    dead.tests.recording.writer.abandon()
+    dead._held.release()
+    living = begin(tmp_path / form)
+    say(living, "same", text="living")
+
+    outcome = living.finish()
+
+    assert outcome.recovered_sessions == 1
+    assert outcome.merged.recovered == 2
+    runs = load_results(tmp_path / form)
+    assert sorted((run.run_id, run.messages[0].content) for run in runs) == [
+        ("of the dead", "dead"),
+        ("same", "dead"),
+        ("same", "living"),
+    ]
+    stems = dict(zip(index_of(tmp_path / form).run_ids, runs, strict=True))
+    assert stems["same"].messages[0].content == "living"
+    assert not list(tmp_path.glob("*.journals"))
+
+
+def test_a_living_session_is_not_taken_for_a_dead_one(tmp_path: Path) -> None:
+    living = begin(tmp_path / "out")
+    say(living, "a")
+
+    outcome = publish(tmp_path / "out", "b")
+    living.finish()
+
+    assert outcome.recovered_sessions == 0
+    assert sorted(said(tmp_path / "out")) == ["a", "b"]
