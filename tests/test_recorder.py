@@ -201,6 +201,7 @@ def test_what_was_saved_by_other_means_is_kept(run: ArenaRun, store: ArenaStateS
 
 CALLS: dict[str, Callable[[ArenaRun], object]] = {
     "user": lambda run: run.user("a"),
+    "add": lambda run: run.add([{"role": "user", "content": "a"}]),
     "system": lambda run: run.system("a"),
     "assistant": lambda run: run.assistant("a"),
     "tool_call": lambda run: run.tool_call("t", {}),
@@ -212,7 +213,7 @@ CALLS: dict[str, Callable[[ArenaRun], object]] = {
     "tag": lambda run: run.tag("t"),
     "feedback": lambda run: run.feedback(1),
 }
-SPOKEN = ("user", "system", "assistant", "tool_call", "tool_result", "validate")
+SPOKEN = ("user", "add", "system", "assistant", "tool_call", "tool_result", "validate")
 
 
 def test_there_is_a_call_for_every_method() -> None:
