@@ -29,7 +29,10 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-CHROMIUM = os.environ.get("ARENA_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = os.environ.get("ARENA_CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+PATIENCE = 60_000  # milliseconds; only a test that fails waits so long
 
 
 def missing(what: str) -> None:
@@ -64,7 +67,7 @@ class Report:
         page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
         page.on("dialog", self._dialog)
         page.on("request", self._request)
-        page.set_default_timeout(4_000)
+        page.set_default_timeout(PATIENCE)
 
     def _dialog(self, dialog: Any) -> None:
         self.faults.append(f"dialog: {dialog.message}")
@@ -89,11 +92,16 @@ class Report:
         self.page.locator("#run-view:not([hidden]) #run-title").filter(has_text=name).wait_for()
 
     def wait_for_list(self, *stems: str) -> None:
-        for _ in range(200):
-            if self.listed() == list(stems):
-                return
-            self.page.wait_for_timeout(20)
-        assert self.listed() == list(stems)
+        self.page.wait_for_function(
+            "wanted => JSON.stringify([...document.querySelectorAll('.runs tbody tr')].map(row => row.dataset.stem))"
+            " === JSON.stringify(wanted)",
+            arg=list(stems),
+        )
+
+    def wait_for_images(self) -> None:
+        """Until every image is drawn or has failed, and what it set off has run."""
+        self.page.wait_for_function("[...document.images].every(each => each.complete)")
+        self.page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
 
 
 @pytest.fixture
@@ -365,7 +373,7 @@ def test_only_safe_images_are_shown(report: Report) -> None:
     page = report.open("#run=with-tools")
     page.wait_for_selector("#run-view img")
     page.locator("#run-view img").scroll_into_view_if_needed()
-    page.wait_for_timeout(200)
+    report.wait_for_images()
 
     shown = page.eval_on_selector_all(
         "#run-view img", "all => all.map(i => [i.src.slice(0, 5), i.naturalWidth, i.alt])"
@@ -517,7 +525,7 @@ def test_nothing_that_a_model_said_runs(opened: Callable[..., Report], hostile: 
     page.wait_for_selector("#run-view:not([hidden])")
     page.eval_on_selector_all("details", "all => all.forEach(each => { each.open = true; })")
     page.get_by_role("button", name="Show more").click()
-    page.wait_for_timeout(300)
+    report.wait_for_images()
 
     assert page.evaluate("window.harmed") is None
     assert page.locator("#run-view script, #run-view iframe, #run-view [onerror], #run-view [onload]").count() == 0
