@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from pytest_arena_state import ArenaStateStore, RunResult, load_results
 from pytest_arena_state.journal import SUFFIX, JournalFile, JournalWriter
@@ -20,6 +21,14 @@ from pytest_arena_state.session import PhaseReport, TestRecorder
 NO_XDIST = ("-p", "no:xdist")
 #: The three ways in which people run a suite.
 MODES = (NO_XDIST, ("-n0",), ("-n2",))
+
+# A busy machine is no fault of the code: no property has a deadline, and slow generation is none.
+settings.register_profile(
+    "patient",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("patient")
 
 # What may differ between two runs of one suite: times, what they add up to, and who ran what.
 _TIME = rb'"\d{4}-\d\d-\d\dT[0-9:.]+Z"'

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_arena_state._wire import dumps, loads
@@ -77,7 +77,6 @@ def is_kind(line: bytes, kind: str) -> bool:
 
 
 @given(st.lists(st.tuples(FIELDS, st.none() | st.lists(JSON, max_size=4)), max_size=5))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_written_is_read(tmp_path: Path, written: list[tuple[dict[str, object], list[object] | None]]) -> None:
     path = tmp_path / "journal"
     path.write_bytes(
@@ -327,7 +326,7 @@ def test_a_newer_version_is_read_as_far_as_it_is_known(three_runs: Process) -> N
 
 
 @given(st.data())
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 def test_replaying_records_twice_changes_nothing(three_runs: Process, data: st.DataObject) -> None:
     whole = three_runs.journal.read_bytes()
     expected = [(run.run_id, said(run), error_of(run), status_of(run)) for run in merged(three_runs).runs]
@@ -500,10 +499,13 @@ def test_the_lock_of_a_process_is_gone_when_it_dies_though_its_child_lives(tmp_p
 import os, sys, time, pathlib
 from pytest_arena_state.journal import JournalFile
 journal = JournalFile(pathlib.Path(sys.argv[1]))
+begun, begin = os.pipe()
 if os.fork() == 0:
+    os.write(begin, b".")
     os.close(1)
     time.sleep(20)
     os._exit(0)
+os.read(begun, 1)
 print("locked", flush=True)
 sys.stdin.readline()
 os._exit(1)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_arena_state._wire import loads
@@ -136,7 +136,7 @@ def known(store: ArenaStateStore) -> dict[str, tuple[list[str], dict[str, Any]]]
 
 
 @given(st.lists(OPERATIONS, max_size=15), st.booleans())
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=150)
 def test_the_report_has_what_the_store_had(
     tmp_path: Path, process_type: type[Process], operations: list[tuple[str, Any, Any]], dies: bool
 ) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
@@ -106,7 +106,6 @@ def models(model: type[WireModel]) -> st.SearchStrategy[Any]:
 def test_what_was_written_is_written_the_same_after_reading_it(model: type[WireModel]) -> None:
     """A report that goes through many hands does not change on the way."""
 
-    @settings(deadline=None)
     @given(models(model))
     def holds(written: WireModel) -> None:
         text = written.to_json()

@@ -415,7 +415,11 @@ def test_hypothesis(street: Street) -> None:
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 settings.register_profile(
-    "calm", derandomize=True, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    "calm",
+    derandomize=True,
+    deadline=None,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("calm")
 

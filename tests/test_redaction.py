@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import to_json
 
@@ -556,7 +556,6 @@ SPELLINGS: list[Callable[[str], str]] = [
 ]
 
 
-@settings(deadline=None)  # the first example compiles the patterns
 @given(secret=secrets, before=texts, after=texts)
 @pytest.mark.parametrize("spell", SPELLINGS)
 def test_no_spelling_of_a_secret_survives(spell: Callable[[str], str], secret: str, before: str, after: str) -> None:
@@ -640,13 +639,11 @@ def shape_of(value: object) -> object:
     return [shape_of(inner) for inner in value] if isinstance(value, list) else "" if isinstance(value, str) else value
 
 
-@settings(deadline=None)
 @given(documents)
 def test_valid_json_stays_valid_and_differs_in_string_values_only(document: object) -> None:
     assert shape_of(redacted(document, redactor(env=ENV))) == shape_of(json.loads(to_json(document)))
 
 
-@settings(deadline=None)
 @given(documents)
 def test_what_was_redacted_stays_as_it_is_and_is_not_counted_again(document: object) -> None:
     using = redactor(r"wo\w+", r"\w$", "^.", env=ENV)
@@ -665,7 +662,6 @@ def test_a_key_that_begins_where_another_was_replaced_is_found_at_once() -> None
     assert redacted(["0" + SHAPES[0][1]], redactor("^0")) == ["[redacted:arena_redact[0]][redacted:anthropic-key]"]
 
 
-@settings(deadline=None)
 @given(documents)
 def test_the_quick_look_misses_nothing_that_the_careful_walk_finds(document: object) -> None:
     """A hook turns the quick look off; one that changes nothing must change nothing."""
@@ -674,7 +670,6 @@ def test_the_quick_look_misses_nothing_that_the_careful_walk_finds(document: obj
     assert redactor(env=ENV).redact(serialised) == redactor(env=ENV, hook=lambda _: None).redact(serialised)
 
 
-@settings(deadline=None)
 @given(documents)
 def test_a_document_is_returned_itself_exactly_if_nothing_was_counted(document: object) -> None:
     using = redactor(env=ENV)
@@ -683,7 +678,6 @@ def test_a_document_is_returned_itself_exactly_if_nothing_was_counted(document: 
     assert (using.redact(serialised) is serialised) == (not using.counts)
 
 
-@settings(deadline=None)
 @given(st.lists(documents, max_size=3))
 def test_what_one_look_clears_holds_no_secret(several: list[object]) -> None:
     """Many messages are looked at as one, which saves a look for each."""
@@ -704,7 +698,6 @@ def test_a_look_clears_nothing_that_a_hook_or_a_pattern_may_object_to() -> None:
     assert not redactor().clears(b'["\xff"]')
 
 
-@settings(deadline=None)
 @given(pieces)
 def test_a_text_and_a_document_that_holds_it_are_redacted_alike(text: str) -> None:
     """What a file is named after is what stands in it."""
@@ -713,7 +706,6 @@ def test_a_text_and_a_document_that_holds_it_are_redacted_alike(text: str) -> No
     assert redacted([text], using) == [using.redact_text(text)]
 
 
-@settings(deadline=None)
 @given(pieces)
 def test_nothing_that_stands_before_a_key_protects_it(text: str) -> None:
     key = SHAPES[0][1]

@@ -511,7 +511,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert [Message.from_json(text) for text in texts] == self.store.log_load(id)
 
 
-StoreMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+StoreMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
 test_the_store_does_what_a_plain_dict_would = StoreMachine.TestCase
 
 

@@ -72,7 +72,7 @@ def only_our_error(call: Any, *args: Any) -> None:
     assert new_messages(messages, messages) == []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(ANYTHING, st.sampled_from(BUILT_IN_NAMES))
 def test_arbitrary_json_raises_nothing_but_our_error(value: Any, source: str) -> None:
     only_our_error(from_messages, value, source)
@@ -87,7 +87,7 @@ def places(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from places(value[key])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_damaged_conversations_raise_nothing_but_our_error(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(CONVERSATIONS)))
@@ -103,7 +103,7 @@ def test_damaged_conversations_raise_nothing_but_our_error(data: st.DataObject) 
     only_our_error(from_messages, conversation, name.partition(" ")[0].replace("ollama", "openai_chat"))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_damaged_streams_raise_nothing_but_our_error(data: st.DataObject) -> None:
     stream = copy.deepcopy(data.draw(st.sampled_from(STREAMS)))
