@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import ArenaStateError
+from .schema import SCHEMAS, read_schema
 from .summary import describe_runs, plural, printable
 
 
@@ -78,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
         "--on-conflict", choices=("keep", "fail"), default="keep", help="different runs with one name (default: keep)"
     )
     merge.set_defaults(verb=_merge)
+    schema = verbs.add_parser("schema", help="the JSON Schema of a run's report, of the index, or of a journal's line")
+    schema.add_argument("name", nargs="?", choices=SCHEMAS, default=SCHEMAS[0], help="default: %(default)s")
+    schema.set_defaults(verb=_schema)
     return parser
 
 
@@ -178,6 +182,11 @@ def _validate(options: argparse.Namespace) -> int:
             _say(f"{printable(finding.file, 1000)}: {printable(finding.problem, 1000)}")
     _say(f"{plural(checked, 'file')} checked, {wrong:,} wrong")
     return 1 if wrong else 0
+
+
+def _schema(options: argparse.Namespace) -> int:
+    _say(read_schema(options.name).rstrip("\n"))
+    return 0
 
 
 if __name__ == "__main__":

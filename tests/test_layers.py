@@ -33,6 +33,7 @@ CORE = (
     "verdict",
     "merge",
     "naming",
+    "schema",
     "index",
     "reading",
     "results",
