@@ -51,7 +51,6 @@ if TYPE_CHECKING:
         TurnValidation,
         Violation,
     )
-    from .prices import Prices
     from .recorder import ArenaRun
     from .results import Completeness, Index, IndexRow, LostEntry, iterate_results, load_results, load_run, read_index
     from .store import ArenaStateStore
@@ -100,7 +99,6 @@ _HOMES = {
         "TurnValidation",
         "Violation",
     ),
-    "prices": ("Prices",),
     "recorder": ("ArenaRun",),
     "results": (
         "Completeness",
@@ -147,7 +145,6 @@ __all__ = [
     "Message",
     "MessageValidation",
     "OpaqueReasoning",
-    "Prices",
     "Reasoning",
     "ResultsError",
     "RunMetadata",

@@ -11,10 +11,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ._text import plural, printable
 from .errors import ArenaStateError
 from .schema import SCHEMAS, read_schema
-from .summary import describe_runs
+from .summary import describe_runs, plural, printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

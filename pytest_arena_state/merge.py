@@ -55,6 +55,8 @@ class JournalContents:
     verdicts: dict[int, Verdict] = field(default_factory=dict)
     conversations: dict[int, _Conversation] = field(default_factory=dict)
     deleted: set[int] = field(default_factory=set)
+    withdrawn: set[int] = field(default_factory=set)
+    """Among those deleted; not counted, because they stand in another conversation."""
     redacted: Counter[str] = field(default_factory=Counter)
     troubles: Counter[str] = field(default_factory=Counter)
     lost: list[dict[str, str]] = field(default_factory=list)
@@ -88,8 +90,10 @@ def _apply(contents: JournalContents, record: Record) -> None:
             contents.contexts[fields["s"]] = RunContext.from_dict(fields["context"])
         case "verdict":
             contents.verdicts[fields["s"]] = Verdict.from_dict(fields["verdict"])
-        case "delete":
+        case "delete" | "withdraw":
             contents.deleted.add(fields["c"])
+            if fields["k"] == "withdraw":
+                contents.withdrawn.add(fields["c"])
             contents.conversations.pop(fields["c"], None)
         case "trouble":
             contents.troubles[str(fields["kind"])] += int(fields.get("count", 1))
@@ -269,7 +273,7 @@ def _verdicts_by_test(contents: Iterable[JournalContents]) -> dict[tuple[str, st
 
 def _account(merged: Merged, journal: JournalContents, interrupted_by: str) -> None:
     name = journal.path.name
-    merged.deleted += len(journal.deleted)
+    merged.deleted += len(journal.deleted - journal.withdrawn)
     merged.redacted += journal.redacted
     merged.troubles += journal.troubles
     merged.lost += journal.lost

@@ -58,6 +58,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--arena-raw", action="store_true", default=False, help="keep raw requests and responses of LLM calls, too"
     )
+    group.addoption(
+        "--arena-capture",
+        action="store_true",
+        default=False,
+        help="record conversations of libraries that tell of their calls: OpenTelemetry, LangChain, the OpenAI "
+        "Agents SDK, LiteLLM; `arena-state doctor` says what is captured here",
+    )
     group.addoption("--arena-html", metavar="FILE", help="write the results as one HTML file, too")
     group.addoption("--arena-markdown", metavar="FILE", help="write a summary of the results as Markdown, too")
     group.addoption(
@@ -66,8 +73,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=False,
         help="in GitHub Actions: a step summary, and annotations of failed runs",
     )
-    group.addoption("--arena-prices", metavar="FILE", help="prices of models, in a TOML or JSON file")
-    parser.addini("arena_prices", "default for --arena-prices, relative to the rootdir")
+    parser.addini("arena_capture", "default for --arena-capture", type="bool", default=False)
     parser.addini("arena_github", "default for --arena-github", type="bool", default=False)
     parser.addini("arena_results", "default for --arena-results, relative to the rootdir")
     parser.addini("arena_redact", "regular expressions of texts that must not be written", type="linelist")
@@ -81,19 +87,28 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    # Before anybody's conftest imports a library: some decide at that moment what they tell.
+    if early_config.known_args_namespace.arena_capture or early_config.getini("arena_capture"):
+        from . import _capturing
+
+        _capturing.register(early_config)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "arena(**metadata): run metadata of the test's conversations, such as scenario_id, provider_id, labels",
     )
-    if config.getoption("arena_prices") or config.getini("arena_prices"):
-        from . import _hooks
-
-        _hooks.read_prices(config)
     if config.getoption("arena_results") or config.getini("arena_results"):
         from . import _hooks
 
         _hooks.register(config)
+    if config.getoption("arena_capture") or config.getini("arena_capture"):
+        from . import _capturing
+
+        _capturing.register(config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -145,10 +145,10 @@ class Recording:
         for problem in change.problems:
             self.trouble(problem[:300])
         log = store.logs.get(change.conversation_id)
-        if change.kind == "delete":
+        if change.kind in ("delete", "withdraw"):
             if log is not None:
                 del store.logs[change.conversation_id]
-                self.writer.append(encode_record("delete", dumps({"c": log.number})))
+                self.writer.append(encode_record(change.kind, dumps({"c": log.number})))
             return
         self._announce(store)
         if log is None:

@@ -39,7 +39,6 @@ from .models import ArenaConversationState, ConversationState, RunMetadata, RunR
 from .trace import ExecutionTrace, trace_meta
 
 if TYPE_CHECKING:
-    from .prices import Prices
     from .telemetry import MessageFacts
 
 M = TypeVar("M", bound=WireModel)
@@ -57,7 +56,8 @@ class Change:
     as before.
     """
 
-    kind: Literal["save", "metadata", "delete"]
+    kind: Literal["save", "metadata", "delete", "withdraw"]
+    """What was deleted is counted; what is withdrawn stands in another conversation."""
     conversation_id: str
     length: int = 0
     indexes: Sequence[int] = ()
@@ -90,19 +90,15 @@ class ArenaStateStore:
     JSON names; an unknown key in one is an error that names it.
     """
 
-    def __init__(self, *, prices: Prices | None = None) -> None:
-        """An empty store.
-
-        Args:
-            prices: Give answers that tell their tokens and model a cost. A test's store has those of its session.
-        """
-        self._prices = prices
+    def __init__(self) -> None:
         self._lock = threading.RLock()
         self._conversations: dict[str, Conversation] = {}
         self._saved_last: dict[str, None] = {}  # ids in the order of their last save
         self._on_save: Callable[[ConversationState], object] | None = None
         self._on_change: OnChange | None = None
         self._default_id = ""  # of the conversation that `add` means without an id
+        # Told, outside the lock, of the conversation into which the user is about to write messages.
+        self._before_write: Callable[[str], None] | None = None
 
     # --- saving ------------------------------------------------------------------------
 
@@ -185,6 +181,7 @@ class ArenaStateStore:
         """
         _check_id(conversation_id)
         given = [_coerced(Message, message) for message in messages]
+        self._announce_write(conversation_id)
         with self._lock:
             conversation = self._conversations.get(conversation_id)
             length = len(conversation.messages) if conversation else 0
@@ -203,7 +200,7 @@ class ArenaStateStore:
 
         It is recognised by its shape. A history that is given again adds only what is new in
         it; a message whose usage is known only now gets it. Messages that tell no time get
-        the present one. What an answer cost is looked up where the store has prices.
+        the present one.
 
         Args:
             obj: Of OpenAI, Anthropic, google-genai, LangChain, pydantic-ai, MCP, OpenTelemetry …
@@ -222,6 +219,7 @@ class ArenaStateStore:
         given = from_messages(obj, source=source)
         target = self._default_id if conversation_id is None else conversation_id
         _check_id(target)
+        self._announce_write(target)
         with self._lock:
             alignment = align(self.log_load(target), given)
             length = self.log_len(target)
@@ -232,10 +230,9 @@ class ArenaStateStore:
             changed = [*alignment.enriched.items(), *enumerate(alignment.new, start=length)]
             if changed:
                 self._put(target, changed)
-            added = self.log_load(target, len(alignment.new)) if alignment.new else []
         if changed:
             self._tell_user(target)
-        return added
+        return [message.model_copy(deep=True) for message in alignment.new]
 
     def update_last_assistant_message(
         self, message: Message | Mapping[str, Any], *, conversation_id: str | None = None
@@ -501,6 +498,7 @@ class ArenaStateStore:
 
     def _save(self, state: ConversationState, added: Mapping[int, dict[str, Any]]) -> None:
         problems: Problems = []
+        self._announce_write(state.id)
         with self._lock:
             conversation = self._conversations.get(state.id)
             known: Sequence[Any] = conversation.fingerprints if conversation else ()
@@ -509,7 +507,7 @@ class ArenaStateStore:
                 print_ = _fingerprint(message)
                 if print_ == last and i not in added:
                     continue
-                wire = self._wire_of(i, _coerced(Message, message), problems)
+                wire = _coerced(Message, message).to_wire(problems, f"messages[{i}]")
                 if i in added:
                     wire["meta"] = {**(wire.get("meta") or {}), **added[i]}
                     print_ = object()  # what is kept is not what was given: a plain save takes it away again
@@ -524,13 +522,9 @@ class ArenaStateStore:
             self._set(conversation, written, problems, head)
         self._tell_user(state.id)
 
-    def _wire_of(self, index: int, message: Message, problems: Problems) -> dict[str, Any]:
-        if self._prices is not None:
-            message = self._prices.priced(message, problems)
-        return message.to_wire(problems, f"messages[{index}]")
-
     def _append(self, conversation_id: str, messages: Sequence[Message]) -> None:
         """Append to a log, whatever its length."""
+        self._announce_write(conversation_id)
         with self._lock:
             length = self.log_len(conversation_id)
             self._put(conversation_id, [(length + i, message) for i, message in enumerate(messages)])
@@ -538,6 +532,8 @@ class ArenaStateStore:
 
     def _edit_last(self, conversation_id: str, role: str | None, edit: Callable[[Message], object]) -> None:
         """Edit the last message, or a new one of the assistant where there is none or it does not have the role."""
+        if role is not None:
+            self._announce_write(conversation_id)
         with self._lock:
             conversation = self._conversations.get(conversation_id)
             length = len(conversation.messages) if conversation else 0
@@ -548,6 +544,27 @@ class ArenaStateStore:
             edit(message)
             self._put(conversation_id, [(index, message)])
         self._tell_user(conversation_id)
+
+    def _announce_write(self, conversation_id: str) -> None:
+        if self._before_write is not None:
+            self._before_write(conversation_id)
+
+    def _truncate(self, conversation_id: str) -> None:
+        """Take all messages out of a conversation; its metadata stays."""
+        with self._lock:
+            conversation = self._conversations.get(conversation_id)
+            if conversation is not None and conversation.messages:
+                for entries in (conversation.messages, conversation.facts, conversation.fingerprints):
+                    entries.clear()
+                self._changed(Change("save", conversation_id), conversation)
+
+    def _withdraw(self, conversation_id: str) -> None:
+        """Forget a conversation that was never the user's."""
+        with self._lock:
+            conversation = self._conversations.pop(conversation_id, None)
+            self._saved_last.pop(conversation_id, None)
+            if conversation is not None:
+                self._changed(Change("withdraw", conversation_id), conversation)
 
     def _edit_metadata(self, conversation_id: str, edit: Callable[[RunMetadata], object]) -> None:
         with self._lock:
@@ -573,7 +590,7 @@ class ArenaStateStore:
     def _put(self, conversation_id: str, messages: Sequence[tuple[int, Message]]) -> None:
         """Set messages at positions of a conversation or at its end; the caller holds the lock."""
         problems: Problems = []
-        written = [(i, _fingerprint(message), self._wire_of(i, message, problems)) for i, message in messages]
+        written = [(i, _fingerprint(message), message.to_wire(problems, f"messages[{i}]")) for i, message in messages]
         self._set(self._open(conversation_id), written, problems)
 
     def _set(

@@ -22,14 +22,13 @@ CORE = (
     "_wire",
     "messages",
     "capture",  # stands on `messages` alone: whoever has a store to fill may use it, and it knows of none
-    "_text",
-    "prices",
     "models",
     "trace",
     "telemetry",
     "document",
     "store",
     "recorder",
+    "observing",
     "redaction",
     "journal",
     "verdict",
@@ -53,7 +52,7 @@ CORE = (
 )
 # What users start. Each stands on the whole core, imports only to its left, and knows nothing of the other.
 COMMAND_EDGE = ("cli", "__main__")
-PYTEST_EDGE = ("hookspecs", "_xdist", "_hooks", "plugin")
+PYTEST_EDGE = ("hookspecs", "_xdist", "_hooks", "_capturing", "plugin")
 EDGES = (COMMAND_EDGE, PYTEST_EDGE)
 
 ONLY_AT_THE_PYTEST_EDGE = {"_pytest", "execnet", "pluggy", "pytest", "xdist"}

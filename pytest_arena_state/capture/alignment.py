@@ -23,7 +23,7 @@ from .draft import UNPARSED_KEY
 if TYPE_CHECKING:
     from ..messages import ContentPart, Message, ToolCall
 
-_MADE_UP = re.compile(r"call-\d+-")
+MADE_UP = re.compile(r"call-\d+-")
 #: How many messages in a row must repeat the start before a different end is taken for another end of the same.
 _HISTORY = 2
 
@@ -71,7 +71,7 @@ def align(known: Sequence[Message], given: list[Message]) -> Alignment:
             new.append(message.model_copy(deep=True))
         elif place in spoken:
             new.append(message.model_copy(deep=True))
-    _forget_made_up(new)
+    forget_made_up(new)
     pair(new, known=known)
     pairs = zip(known_body[starts:], given_body[:repeated], strict=False)
     enriched = {
@@ -125,16 +125,16 @@ def _make_up_id(message: Message, call: ToolCall, made_up: str) -> None:
         unparsed[unparsed.index("")] = made_up
 
 
-def _forget_made_up(messages: Sequence[Message]) -> None:
+def forget_made_up(messages: Sequence[Message]) -> None:
     """Ids that were made up count from the start of a list; here that is not the conversation's."""
     for message in messages:
         for call in message.tool_calls:
-            if _MADE_UP.match(call.id):
+            if MADE_UP.match(call.id):
                 unparsed = message.meta.get(UNPARSED_KEY)
                 if isinstance(unparsed, list) and call.id in unparsed:
                     unparsed[unparsed.index(call.id)] = ""
                 call.id = ""
-        if message.tool_result is not None and _MADE_UP.match(message.tool_result.id):
+        if message.tool_result is not None and MADE_UP.match(message.tool_result.id):
             message.tool_result.id = ""
 
 
@@ -190,7 +190,7 @@ def _key(message: Message) -> str:
 
 
 def _real(id: str) -> str:
-    return "" if _MADE_UP.match(id) else id
+    return "" if MADE_UP.match(id) else id
 
 
 def _media(part: ContentPart) -> list[str | None]:

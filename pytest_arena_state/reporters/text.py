@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from .._text import plural, usd
+from ..summary import plural, usd
 
 # Controls but tab and newline, and what turns the direction of text or cannot be seen.
 _HIDDEN = re.compile(

@@ -1,0 +1,150 @@
+"""What a door tells: a call to a model, the execution of a tool; and when two messages are one.
+
+Two doors tell of one call in different words: with or without ids, arguments as text or as
+JSON, tool results as the library wraps them. So messages are compared by what was said, by
+which tools were called and with what, and results of tools by the call that they answer.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .._wire import jsonable, loads
+from ..capture.alignment import MADE_UP
+
+if TYPE_CHECKING:
+    from ..messages import Message
+
+_NS_PER_MS = 1_000_000
+_OF_A_RUN = ("run-", "lc_run-")  # LangChain's own ids, which no other door knows
+_SPACE = re.compile(r"\s+")
+
+
+@dataclass(kw_only=True)
+class Call:
+    """One call to a model: what went in and what came out."""
+
+    door: str
+    """Who told of it; one door tells of one call once."""
+    history: list[Message]
+    """What was sent, instructions included."""
+    answers: list[Message]
+    """What came back; none when the call failed."""
+    started: int = 0
+    """Nanoseconds since 1970; 0 when unknown."""
+    ended: int = 0
+    follows: str = ""
+    """The id of the response that this call goes on from, where the provider keeps the history."""
+    error: str = ""
+    """Why the call failed."""
+    response_id: str = ""
+    """The provider's id of what came back, where the answers do not bear it."""
+    response_ids: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        ids = [message.meta.get(key) for message in self.answers for key in ("response_id", "message_id")]
+        self.response_ids = frozenset(
+            id for id in (*ids, self.response_id) if isinstance(id, str) and id and not id.startswith(_OF_A_RUN)
+        )
+
+    @property
+    def latency_ms(self) -> int:
+        """How long it took; 0 when unknown."""
+        return round((self.ended - self.started) / _NS_PER_MS) if 0 < self.started < self.ended else 0
+
+
+@dataclass(kw_only=True)
+class Execution:
+    """One execution of a tool."""
+
+    door: str
+    message: Message
+    """In role ``tool``; the id of its call may be empty."""
+    args: Any = None
+    """What the tool was given; None when unknown."""
+
+
+Likeness = tuple[Any, ...]
+
+
+def likeness(message: Message) -> Likeness:
+    """What a message says, as a value to compare; see `alike` for results of tools."""
+    if message.role == "tool":
+        result = message.tool_result
+        id = "" if result is None or MADE_UP.match(result.id) else result.id
+        return ("tool", id, canonical(result.content if result is not None else message.content))
+    return (
+        message.role,
+        _SPACE.sub(" ", message.text).strip(),
+        tuple(_media(part) for part in message.parts if part.type != "text"),
+        tuple((call.name, canonical(call.args)) for call in message.tool_calls),
+    )
+
+
+def alike(one: Likeness, other: Likeness) -> bool:
+    """Whether two messages are the same; results of tools are when they answer the same call."""
+    if one[0] == "tool" == other[0] and one[1] and other[1]:
+        return bool(one[1] == other[1])
+    return one[-1] == other[-1] if one[0] == "tool" == other[0] else one == other
+
+
+def all_alike(some: Sequence[Likeness], others: Sequence[Likeness]) -> bool:
+    """Whether two lists say the same; results of tools that follow each other have no order."""
+    return len(some) == len(others) and all(map(alike, _ordered(some), _ordered(others)))
+
+
+def _ordered(entries: Sequence[Likeness]) -> list[Likeness]:
+    out = list(entries)
+    start = 0
+    while start < len(out):
+        end = start
+        while end < len(out) and out[end][0] == "tool" and out[end][1]:
+            end += 1
+        if end - start > 1:
+            out[start:end] = sorted(out[start:end], key=lambda entry: str(entry[1]))
+        start = max(end, start + 1)
+    return out
+
+
+def canonical(value: Any) -> str:
+    """A value as text: JSON with sorted keys, or words with single spaces."""
+    if isinstance(value, str):
+        try:
+            value = loads(value)
+        except (ValueError, RecursionError):
+            return _SPACE.sub(" ", value).strip()
+    return value if isinstance(value, str) else json.dumps(jsonable(value), sort_keys=True)
+
+
+def _media(part: Any) -> tuple[Any, ...]:
+    media = part.media
+    if media is None:
+        return (part.type,)
+    return (part.type, media.data or media.url or media.storage_reference or media.file_path)
+
+
+def filled(known: Message, more: Message) -> Message:
+    """A copy of a message with what only another telling of it knows."""
+    out = known.model_copy(deep=True)
+    for name in ("timestamp", "latency_ms", "finish_reason", "cost_info", "reasoning"):
+        if not getattr(out, name) and getattr(more, name):
+            setattr(out, name, getattr(more, name))
+    for key, value in more.meta.items():
+        out.meta.setdefault(key, value)
+    if out.cost_info is not None and more.cost_info is not None and not out.cost_info.provider_name:
+        out.cost_info.provider_name = more.cost_info.provider_name
+    if out.tool_result is not None and more.tool_result is not None:
+        for name in ("id", "name", "error"):
+            if not getattr(out.tool_result, name):
+                setattr(out.tool_result, name, getattr(more.tool_result, name))
+        if not out.tool_result.latency_ms:
+            out.tool_result.latency_ms = more.tool_result.latency_ms
+    if len(out.tool_calls) == len(more.tool_calls):
+        for call, other in zip(out.tool_calls, more.tool_calls, strict=True):
+            if not call.id or MADE_UP.match(call.id):
+                call.id = other.id or call.id
+    return out

@@ -1,0 +1,151 @@
+"""LangChain and LangGraph: a callback handler, by way of ``register_configure_hook``.
+
+The hook has a context variable whose default is the handler, so that it is there in every
+thread and task. It is inherited by everything that a chain or a graph calls.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextvars import ContextVar
+from dataclasses import dataclass
+from time import time_ns
+from types import ModuleType
+from typing import Any
+
+from ..capture import from_messages
+from ..capture.draft import tool_draft
+from .calls import Call, Execution
+from .observation import Observation, current
+
+_DOOR = "langchain"
+_MARK = "_arena_handler"
+
+
+@dataclass(slots=True)
+class _Started:
+    observation: Observation
+    began: int
+    given: Any
+    name: str = ""
+    provider: str = ""
+    call_id: str = ""
+
+
+class _Events:
+    """What LangChain calls; mixed into its base class, which we do not import."""
+
+    # In the thread and the context of the call, not in a pool's; and never an error to the caller.
+    run_inline = True
+    raise_error = False
+    ignore_chain = ignore_retriever = ignore_retry = ignore_custom_event = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._started: dict[Any, _Started] = {}
+
+    def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: Any, **more: Any) -> None:
+        self._begin(run_id, messages[0] if messages else [], more)
+
+    def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: Any, **more: Any) -> None:
+        self._begin(run_id, [{"role": "user", "content": prompt} for prompt in prompts], more)
+
+    def _begin(self, run_id: Any, given: Any, more: dict[str, Any], name: str = "") -> None:
+        observation = current()
+        if observation is None:
+            return
+        metadata = more.get("metadata")
+        provider = metadata.get("ls_provider") if isinstance(metadata, dict) else ""
+        call_id = more.get("tool_call_id")
+        self._started[run_id] = _Started(
+            observation,
+            time_ns(),
+            # A list that the caller goes on to append to.
+            list(given) if isinstance(given, list | tuple) else given,
+            name,
+            provider if isinstance(provider, str) else "",
+            call_id if isinstance(call_id, str) else "",
+        )
+
+    def on_llm_end(self, response: Any, *, run_id: Any, **_more: Any) -> None:
+        self._finish(run_id, response, "")
+
+    def on_llm_error(self, error: BaseException, *, run_id: Any, **_more: Any) -> None:
+        self._finish(run_id, None, f"{type(error).__name__}: {error}")
+
+    def _finish(self, run_id: Any, response: Any, error: str) -> None:
+        ended = time_ns()
+        started = self._started.pop(run_id, None)
+        if started is None:
+            return
+        try:
+            answers = [] if response is None else _answers(response)
+            for answer in answers:
+                if answer.cost_info is not None and not answer.cost_info.provider_name:
+                    answer.cost_info.provider_name = started.provider
+            call = Call(
+                door=_DOOR,
+                history=from_messages(started.given),
+                answers=answers,
+                started=started.began,
+                ended=ended,
+                error=error[:300],
+            )
+        except Exception as failed:  # noqa: BLE001 - whatever a model of the user's gives
+            started.observation.problem(f"{_DOOR}: a call was not understood: {type(failed).__name__}: {failed}")
+            return
+        started.observation.call(call)
+
+    def on_tool_start(self, serialized: Any, input_str: str, *, run_id: Any, **more: Any) -> None:
+        name = more.get("name") or (serialized.get("name") if isinstance(serialized, dict) else "")
+        self._begin(run_id, more.get("inputs"), more, name if isinstance(name, str) else "")
+
+    def on_tool_end(self, output: Any, *, run_id: Any, **_more: Any) -> None:
+        self._finish_tool(run_id, output, "")
+
+    def on_tool_error(self, error: BaseException, *, run_id: Any, **_more: Any) -> None:
+        self._finish_tool(run_id, None, f"{type(error).__name__}: {error}")
+
+    def _finish_tool(self, run_id: Any, output: Any, error: str) -> None:
+        ended = time_ns()
+        started = self._started.pop(run_id, None)
+        if started is None:
+            return
+        if getattr(output, "type", None) == "tool":
+            message = from_messages(output)[0]
+        else:
+            if isinstance(output, list | dict | str | int | float | bool | None):
+                draft = tool_draft(id=started.call_id, name=started.name, output=output, error=error)
+            else:
+                return  # a command to the graph: what it says comes with the next call
+            message = draft.message()
+        result = message.tool_result
+        if result is not None:
+            result.latency_ms = message.latency_ms = round((ended - started.began) / 1e6)
+            result.name = result.name or started.name
+        started.observation.execution(Execution(door=_DOOR, message=message, args=started.given))
+
+
+def _answers(response: Any) -> Any:
+    generations = getattr(response, "generations", None) or []
+    first = generations[0][0] if generations and generations[0] else None
+    if first is None:
+        return []
+    message = getattr(first, "message", None)
+    if message is not None:
+        return from_messages(message)
+    return from_messages([{"role": "assistant", "content": getattr(first, "text", "")}])
+
+
+def install(module: ModuleType) -> None:
+    """Register the handler, once for the module."""
+    if hasattr(module, _MARK):
+        return
+    base: Any = sys.modules["langchain_core.callbacks.base"].BaseCallbackHandler
+    handler = type("ArenaCallbackHandler", (_Events, base), {})()
+    module.register_configure_hook(ContextVar(_MARK, default=handler), inheritable=True)
+    setattr(module, _MARK, handler)
+
+
+#: Imported by LangChain itself when it configures its first call.
+DOORS = {"langchain_core.tracers.context": install}

@@ -1,0 +1,269 @@
+"""The calls of one test: each once, folded into threads, in conversations of the test's store.
+
+The first thread goes to the conversation of ``arena_run``, so that a test can look at what was
+captured; the others stand beside it. What the test records by itself comes first: a thread
+makes room as soon as the test writes a message into its conversation, and when the test ends,
+a thread that says the same as a conversation of the test's own is folded into that.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from .calls import Call, Execution, filled, likeness
+from .own import merged
+from .threads import Folded, Thread, Threads
+
+if TYPE_CHECKING:
+    from ..store import ArenaStateStore
+
+_context: ContextVar[Observation | None] = ContextVar("arena_observation", default=None)
+_running: list[Observation] = []
+
+
+def current() -> Observation | None:
+    """The observation of the test that is running here; None outside a test.
+
+    It is that of the context (which threads and tasks may have inherited), or where that has
+    none or one that ended, the one that began last in this process.
+    """
+    observation = _context.get()
+    if observation is not None and observation.open:
+        return observation
+    return next((running for running in reversed(_running) if running.open), None)
+
+
+@dataclass(eq=False)
+class _Recorded:
+    """A call that was told, by one door or by several."""
+
+    call: Call
+    doors: set[str] = field(default_factory=set)
+    folded: Folded | None = None
+    """None for a call whose content nobody told."""
+
+
+class Observation:
+    """What is captured while one test runs."""
+
+    def __init__(self, store: Callable[[], ArenaStateStore], id: str, trouble: Callable[[str], None]) -> None:
+        """Observe a test.
+
+        Args:
+            store: The test's store; made when it is first asked for.
+            id: The conversation of ``arena_run``.
+            trouble: Told what went wrong.
+        """
+        self.open = False
+        self._make_store = store
+        self._id = id
+        self._trouble = trouble
+        self._lock = threading.RLock()
+        self._calls: list[_Recorded] = []
+        self._threads = Threads()
+        self._waiting: list[Execution] = []
+        self._own: set[str] = set()
+        """Conversations into which the test itself wrote messages."""
+        self._store: ArenaStateStore | None = None
+
+    # --- while the test runs -------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """The test is about to be set up."""
+        self.open = True
+        _context.set(self)
+        _running.append(self)
+
+    def follow(self, store: ArenaStateStore) -> None:
+        """This is the test's store."""
+        self._store = store
+        store._before_write = self.make_room
+
+    def call(self, call: Call) -> None:
+        """Take a call. Never raises."""
+        self._safely(call.door, lambda: self._take(call))
+
+    def execution(self, execution: Execution) -> None:
+        """Take the execution of a tool. Never raises."""
+        self._safely(execution.door, lambda: self._execute(execution))
+
+    def problem(self, text: str) -> None:
+        """Something went wrong at a door."""
+        self._trouble(text[:300])
+
+    def _safely(self, door: str, take: Callable[[], None]) -> None:
+        try:
+            with self._lock:
+                if self.open:
+                    take()
+                else:
+                    self._trouble(f"{door}: a call ended after its test and was not captured")
+        except Exception as error:  # noqa: BLE001 - the code under test knows nothing of us
+            self.problem(f"{door}: a call was not captured: {type(error).__name__}: {error}")
+
+    def _take(self, call: Call) -> None:
+        known = self._known(call)
+        if known is not None:
+            known.doors.add(call.door)
+            if known.folded is not None:
+                self._enrich(known.folded, call)
+                return
+            known.call, mute = call, known.call
+            for answer in call.answers[-1:]:
+                answer.latency_ms = answer.latency_ms or mute.latency_ms
+        else:
+            known = _Recorded(call, {call.door})
+            self._calls.append(known)
+        if not call.history and not call.answers:
+            return
+        now = datetime.now(UTC)
+        sent = _moment(call.started) or now
+        for message in call.history:
+            message.timestamp = message.timestamp or sent
+        for message in call.answers:
+            message.timestamp = message.timestamp or _moment(call.ended) or now
+        for answer in call.answers[-1:]:
+            answer.latency_ms = answer.latency_ms or call.latency_ms
+        known.folded = self._threads.take(call)
+        self._write(known.folded.thread, known.folded.places)
+        for execution in self._waiting[:]:
+            folded = self._threads.execute(execution)
+            if folded is not None:
+                self._waiting.remove(execution)
+                self._write(folded.thread, folded.places)
+
+    def _known(self, call: Call) -> _Recorded | None:
+        """The same call, as another door told it."""
+        best, rank = None, 0
+        said = [likeness(message) for message in call.answers]
+        for recorded in reversed(self._calls):
+            other = recorded.call
+            if call.door in recorded.doors or not _at_one_time(call, other):
+                continue
+            shared = bool(call.response_ids & other.response_ids)
+            mute = not (said and other.answers)
+            if (call.response_ids and other.response_ids and not shared) or (mute and not shared):
+                continue
+            same = not mute and said == [likeness(message) for message in other.answers]
+            how_sure = 2 * same + shared
+            if how_sure > rank:
+                best, rank = recorded, how_sure
+        return best
+
+    def _enrich(self, folded: Folded, call: Call) -> None:
+        changed: list[int] = []
+        for place, answer in zip(folded.answers, call.answers, strict=False):
+            known = folded.thread.messages[place]
+            more = filled(known, answer)
+            if place == folded.answers[-1]:
+                more.latency_ms = more.latency_ms or call.latency_ms
+            if more != known:
+                folded.thread.replace(place, more)
+                changed.append(place)
+        folded.thread.response_ids |= call.response_ids
+        self._write(folded.thread, changed)
+
+    def _execute(self, execution: Execution) -> None:
+        message = execution.message
+        message.timestamp = message.timestamp or datetime.now(UTC)
+        folded = self._threads.execute(execution)
+        if folded is None:
+            self._waiting.append(execution)
+        else:
+            self._write(folded.thread, folded.places)
+
+    # --- the store -----------------------------------------------------------------------------
+
+    def _write(self, thread: Thread, places: list[int]) -> None:
+        store = self._store
+        if store is None:
+            store = self._make_store()
+            self.follow(store)
+        if not thread.id:
+            thread.id = self._free_id(store)
+        length = store.log_len(thread.id)
+        if length < len(thread.messages) and any(place not in places for place in range(length, len(thread.messages))):
+            places = list(range(len(thread.messages)))  # the test cleared its store
+        if places:
+            store._put(thread.id, [(place, thread.messages[place]) for place in sorted(places)])
+
+    def _free_id(self, store: ArenaStateStore) -> str:
+        taken = {thread.id for thread in self._threads.all} | self._own
+        if self._id not in taken and not store.log_len(self._id):
+            return self._id
+        number = 2
+        while f"{self._id}#{number}" in taken or store.log_len(f"{self._id}#{number}"):
+            number += 1
+        return f"{self._id}#{number}"
+
+    def make_room(self, conversation_id: str) -> None:
+        """The test itself is about to write messages into a conversation. Never raises."""
+        try:
+            with self._lock:
+                if not self.open or conversation_id in self._own:
+                    return
+                self._own.add(conversation_id)
+                for thread in self._threads.all:
+                    if thread.id == conversation_id and self._store is not None:
+                        self._store._truncate(conversation_id)
+                        thread.id = ""
+                        self._write(thread, list(range(len(thread.messages))))
+        except Exception as error:  # noqa: BLE001 - the test writes, and that must succeed
+            self.problem(f"capture made no room: {type(error).__name__}: {error}")
+
+    # --- the end -------------------------------------------------------------------------------
+
+    def end(self) -> None:
+        """The test and its fixtures are done. Never raises."""
+        try:
+            with self._lock:
+                self._fold_into_own()
+                for door in sorted({execution.door for execution in self._waiting}):
+                    self.problem(f"{door}: a tool was executed that no captured call asked for")
+                for recorded in self._calls:
+                    if recorded.folded is None:
+                        self.problem(f"{recorded.call.door}: a call was told without its content")
+        except Exception as error:  # noqa: BLE001 - the test has its outcome
+            self.problem(f"what was captured may be in the report twice: {type(error).__name__}: {error}")
+        finally:
+            self.open = False
+            if _context.get() is self:
+                _context.set(None)
+            if self in _running:
+                _running.remove(self)
+
+    def _fold_into_own(self) -> None:
+        store = self._store
+        if store is None:
+            return
+        for thread in self._threads.all:
+            for conversation_id in sorted(self._own):
+                own = store.log_load(conversation_id)
+                together = merged(own, thread.messages)
+                if together is None:
+                    continue
+                changed = [
+                    (place, message)
+                    for place, message in enumerate(together)
+                    if place >= len(own) or message != own[place]
+                ]
+                if changed:
+                    store._put(conversation_id, changed)
+                store._withdraw(thread.id)
+                break
+
+
+def _moment(nanoseconds: int) -> datetime | None:
+    return datetime.fromtimestamp(nanoseconds / 1e9, UTC) if nanoseconds else None
+
+
+def _at_one_time(one: Call, other: Call) -> bool:
+    """One call, told twice, takes place within the other; times that are unknown may be any."""
+    if not (one.started and one.ended and other.started and other.ended):
+        return True
+    return one.started <= other.ended and other.started <= one.ended

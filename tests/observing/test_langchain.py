@@ -1,0 +1,208 @@
+"""LangChain's own callbacks tell of every model and tool, with no line in the code under test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_arena_state import RunResult
+    from tests.conftest import Suite
+
+pytest.importorskip("langchain_core")
+
+Captured = Callable[..., "list[RunResult]"]
+
+MODEL = """
+import asyncio, threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.tools import tool
+
+@tool
+def find(id: int) -> str:
+    "Find a parcel."
+    return f"{id} is in Lyon"
+
+class Model(GenericFakeChatModel):
+    def bind_tools(self, tools, **more):
+        return self
+
+def model(*answers):
+    usage = {"input_tokens": 30, "output_tokens": 5, "total_tokens": 35, "input_token_details": {"cache_read": 10}}
+    answers = [AIMessage(each) if isinstance(each, str) else each for each in answers]
+    return Model(messages=iter([a.model_copy(update={"usage_metadata": usage}) for a in answers]))
+"""
+
+
+def said(run: RunResult) -> list[tuple[str, str]]:
+    return [(message.role, message.text) for message in run.messages]
+
+
+def test_a_conversation_arrives_without_a_line(captured: Captured, run_args: list[str]) -> None:
+    """A test that merely calls a library gets a run, in every way to run pytest."""
+    (run,) = captured(
+        MODEL
+        + """
+def test_it():
+    bot, messages = model("In Lyon.", "On Monday."), [SystemMessage("Be brief."), HumanMessage("Where?")]
+    messages += [bot.invoke(messages), HumanMessage("When?")]
+    assert bot.invoke(messages).content == "On Monday."
+""",
+        *run_args,
+    )
+
+    assert run.run_id == "test_suite.py::test_it"
+    assert run.labels["pytest.outcome"] == "passed"
+    assert said(run) == [
+        ("system", "Be brief."),
+        ("user", "Where?"),
+        ("assistant", "In Lyon."),
+        ("user", "When?"),
+        ("assistant", "On Monday."),
+    ]
+    assert (run.cost.input_tokens, run.cost.output_tokens, run.cost.cached_tokens) == (40, 10, 20)
+    assert all(message.timestamp for message in run.messages)
+
+
+def test_each_call_lands_in_the_test_that_made_it(captured: Captured) -> None:
+    """Also from threads, pools and tasks, and from fixtures."""
+    runs = captured(
+        MODEL
+        + """
+@pytest.fixture
+def asked():
+    model("fixture").invoke("fixture?")
+
+def test_fixture(asked):
+    pass
+
+def test_thread():
+    thread = threading.Thread(target=lambda: model("thread").invoke("thread?"))
+    thread.start()
+    thread.join()
+
+def test_pool():
+    with ThreadPoolExecutor() as pool:
+        pool.submit(model("pool").invoke, "pool?").result()
+
+def test_tasks():
+    async def ask(name):
+        return await model(name).ainvoke(f"{name}?")
+
+    async def both():
+        await asyncio.gather(ask("one"), ask("two"))
+
+    asyncio.run(both())
+
+def test_nothing():
+    pass
+""",
+        passed=5,
+    )
+
+    assert {run.run_id.partition("::")[2]: [text for _, text in said(run)] for run in runs} == {
+        "test_fixture": ["fixture?", "fixture"],
+        "test_thread": ["thread?", "thread"],
+        "test_pool": ["pool?", "pool"],
+        "test_tasks": ["one?", "one"],
+        "test_tasks#2": ["two?", "two"],
+    }
+
+
+def test_streams_batches_and_failures_arrive(captured: Captured) -> None:
+    runs = captured(
+        MODEL
+        + """
+class Broken(Model):
+    def _generate(self, *args, **more):
+        raise ConnectionError("no route to the model")
+
+def test_stream():
+    assert "".join(chunk.content for chunk in model("In Lyon today.").stream("Where?")) == "In Lyon today."
+
+def test_batch():
+    model("one", "two").batch(["1?", "2?"], {"max_concurrency": 1})
+
+def test_failure():
+    with pytest.raises(ConnectionError):
+        Broken(messages=iter([])).invoke("Where?")
+""",
+        passed=3,
+    )
+
+    by_name = {run.run_id.partition("::")[2]: run for run in runs}
+    assert {name: [text for _, text in said(run)] for name, run in by_name.items()} == {
+        "test_stream": ["Where?", "In Lyon today."],
+        "test_batch": ["1?", "one"],
+        "test_batch#2": ["2?", "two"],
+        "test_failure": ["Where?"],
+    }
+    assert by_name["test_failure"].messages[0].meta["call_error"] == "ConnectionError: no route to the model"
+
+
+def test_a_graph_with_a_tool_is_one_conversation(captured: Captured) -> None:
+    """The model asks, the tool is executed, the model answers."""
+    pytest.importorskip("langgraph.prebuilt")
+    (run,) = captured(
+        MODEL
+        + """
+def test_it():
+    from langgraph.prebuilt import ToolNode
+    from langgraph.graph import MessagesState, StateGraph
+
+    call = AIMessage("", tool_calls=[{"id": "c1", "name": "find", "args": {"id": 7}}])
+    bot = model(call, "In Lyon.")
+    graph = StateGraph(MessagesState)
+    graph.add_node("ask", lambda state: {"messages": [bot.invoke(state["messages"])]})
+    graph.add_node("tools", ToolNode([find]))
+    graph.add_node("answer", lambda state: {"messages": [bot.invoke(state["messages"])]})
+    graph.set_entry_point("ask")
+    graph.add_edge("ask", "tools")
+    graph.add_edge("tools", "answer")
+    graph.compile().invoke({"messages": [("user", "Where?")]})
+"""
+    )
+
+    assert said(run) == [("user", "Where?"), ("assistant", ""), ("tool", "7 is in Lyon"), ("assistant", "In Lyon.")]
+    assert run.messages[1].tool_calls[0].args == {"id": 7}
+    result = run.messages[2].tool_result
+    assert result is not None
+    assert (result.id, result.name) == ("c1", "find")
+
+
+def test_what_was_captured_can_be_looked_at(captured: Captured) -> None:
+    """With and without results."""
+    captured(
+        MODEL
+        + """
+def test_it(arena_run):
+    model("In Lyon.").invoke("Where?")
+    assert [message.text for message in arena_run.messages] == ["Where?", "In Lyon."]
+    assert arena_run.check("says where", "Lyon" in arena_run.messages[-1].text)
+"""
+    )
+
+
+def test_without_results_what_was_captured_is_in_memory(suite: Suite) -> None:
+    suite.write(
+        MODEL
+        + """
+def test_it(arena_run):
+    model("In Lyon.").invoke("Where?")
+    assert [message.text for message in arena_run.messages] == ["Where?", "In Lyon."]
+
+def test_next(arena_run):
+    assert arena_run.messages == []
+"""
+    )
+    suite.load(xdist=False)
+
+    suite.pytester.runpytest_subprocess("--arena-capture").assert_outcomes(passed=2)
+
+    assert not suite.results.exists()

@@ -1,0 +1,323 @@
+"""Calls become conversations: folded into threads, recorded once, beside what the test records itself."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_arena_state import ArenaRun, Message, ToolCall, ToolResult
+from pytest_arena_state.observing import Call, Execution, Observation, current
+
+if TYPE_CHECKING:
+    from tests.observing.conftest import Observed
+
+Words = tuple[str, ...]
+
+
+def words(conversations: dict[str, list[tuple[str, str]]]) -> list[Words]:
+    """The texts of each conversation."""
+    return [tuple(text for _role, text in said) for said in conversations.values()]
+
+
+# --- threads -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("calls", "threads"),
+    [
+        ([("u1", "a1"), ("u1", "a1", "u2", "a2")], [("u1", "a1", "u2", "a2")]),
+        ([("s", "u1", "a1"), ("s", "u1", "a1", "u2", "a2")], [("s", "u1", "a1", "u2", "a2")]),
+        ([("u1", "a1"), ("u2", "a2")], [("u1", "a1"), ("u2", "a2")]),
+        ([("u1", "a1"), ("u1", "a1")], [("u1", "a1"), ("u1", "a1")]),
+        ([("u1", "a1"), ("u1", "a2")], [("u1", "a1"), ("u1", "a2")]),
+        (
+            [("u1", "a1"), ("u7", "a7"), ("u1", "a1", "u2", "a2"), ("u7", "a7", "u8", "a8")],
+            [("u1", "a1", "u2", "a2"), ("u7", "a7", "u8", "a8")],
+        ),
+        ([("u1", "a1", "u2", "a2"), ("u2", "a2", "u3", "a3")], [("u1", "a1", "u2", "a2", "u3", "a3")]),
+        ([("s", "u1", "a1"), ("s2", "u1", "a1", "u2", "a2")], [("s", "u1", "a1", "s2", "u2", "a2")]),
+        ([("u1",), ("u1", "a1")], [("u1", "a1")]),
+        ([("s", "u1", "a1"), ("s", "u2", "a2")], [("s", "u1", "a1"), ("s", "u2", "a2")]),
+        ([("u  1", "a1"), ("u 1 ", "a1", "u2", "a2")], [("u  1", "a1", "u2", "a2")]),
+    ],
+    ids=[
+        "history grows",
+        "with instructions",
+        "two questions",
+        "the same question again",
+        "another answer",
+        "two at a time",
+        "cut at its start",
+        "other instructions",
+        "tried again after a failure",
+        "only the instructions are equal",
+        "white space",
+    ],
+)
+def test_calls_that_repeat_their_history_are_folded(
+    observed: Observed, calls: list[Words], threads: list[Words]
+) -> None:
+    """A stateless client sends everything again; a conversation is said once."""
+    for call in calls:
+        observed.call(*call)
+
+    assert words(observed.end()) == threads
+
+
+def test_the_first_thread_is_the_conversation_of_arena_run(observed: Observed) -> None:
+    """So a test can look at what was captured."""
+    observed.call("u1", "a1")
+    observed.call("u2", "a2")
+
+    assert ArenaRun(observed.store, "test_it").messages[-1].text == "a1"
+    assert list(observed.end()) == ["test_it", "test_it#2"]
+
+
+def assistant(*calls: tuple[str, str, Any]) -> Message:
+    return Message(role="assistant", tool_calls=[ToolCall(id=id, name=name, args=args) for id, name, args in calls])
+
+
+def result(id: str, name: str, content: str, *, latency_ms: int = 0) -> Message:
+    return Message(
+        role="tool",
+        content=content,
+        tool_result=ToolResult(id=id, name=name, content=content, latency_ms=latency_ms),
+    )
+
+
+def test_a_tool_result_is_there_when_the_tool_returned_and_is_said_once(observed: Observed) -> None:
+    """The execution knows how long it took; the next call says what the model was given."""
+    history = [Message.user("where?")]
+    asked = assistant(("c1", "find", {"id": 7}), ("c2", "find", {"id": 8}))
+    observed.observation.call(Call(door="a", history=history, answers=[asked]))
+    for id, at in (("c2", 8), ("c1", 7)):
+        execution = result(id, "", f"raw {at}", latency_ms=at)
+        observed.observation.execution(Execution(door="a", message=execution))
+    assert [message.role for message in observed.store.log_load("test_it")] == ["user", "assistant", "tool", "tool"]
+
+    given = [result("c1", "", "Lyon"), result("c2", "", "Bern")]
+    answer = Message.assistant("It is in Lyon.")
+    observed.observation.call(Call(door="a", history=[*history, asked, *given], answers=[answer]))
+
+    observed.end()
+    messages = observed.store.log_load("test_it")
+    assert [message.role for message in messages] == ["user", "assistant", "tool", "tool", "assistant"]
+    results = {message.tool_result.id: message.tool_result for message in messages if message.tool_result}
+    assert {id: (r.content, r.latency_ms, r.name) for id, r in results.items()} == {
+        "c1": ("Lyon", 7, "find"),
+        "c2": ("Bern", 8, "find"),
+    }
+
+
+def test_an_execution_without_an_id_answers_the_call_with_its_arguments(observed: Observed) -> None:
+    asked = assistant(("c1", "find", {"id": 7}), ("c2", "find", {"id": 8}))
+    observed.observation.call(Call(door="a", history=[Message.user("where?")], answers=[asked]))
+
+    execution = Execution(door="a", message=result("", "find", "Bern"), args='{"id":8}')
+    observed.observation.execution(execution)
+
+    tool = observed.store.log_load("test_it")[-1].tool_result
+    assert tool is not None
+    assert (tool.id, tool.name, tool.content) == ("c2", "find", "Bern")
+
+
+def test_an_execution_that_nobody_asked_for_is_named(observed: Observed) -> None:
+    observed.observation.execution(Execution(door="a", message=result("c1", "find", "Bern")))
+
+    assert observed.end() == {}
+    assert observed.troubles == ["a: a tool was executed that no captured call asked for"]
+
+
+# --- two doors ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("first", "second"), [("r1", "r1"), ("", ""), ("r1", ""), ("", "r1")])
+def test_a_call_that_two_doors_tell_of_is_recorded_once(observed: Observed, first: str, second: str) -> None:
+    """LangChain tells of it, and so does the instrumentation of the client under it."""
+    observed.call("u1", "a1", door="inner", id=first, times=(20, 30))
+    observed.call("s", "u1", "a1", door="outer", id=second, times=(10, 40))
+
+    assert words(observed.end()) == [("u1", "a1")]
+    assert observed.store.log_load("test_it")[-1].meta.get("response_id") == (first or second or None)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"door": "a", "times": (10, 20)}, {"door": "a", "times": (10, 20)}),
+        ({"door": "a", "times": (10, 20)}, {"door": "b", "times": (21, 30)}),
+        ({"door": "a", "times": (10, 20), "id": "r1"}, {"door": "b", "times": (10, 20), "id": "r2"}),
+        ({"door": "a", "times": (10, 20), "id": "r1"}, {"door": "a", "times": (10, 20), "id": "r1"}),
+    ],
+    ids=["the same door", "one after the other", "other responses", "a server with one id for all"],
+)
+def test_two_equal_calls_are_two(observed: Observed, first: dict[str, Any], second: dict[str, Any]) -> None:
+    """Nothing is lost because a fake server says the same to everybody."""
+    observed.call("u1", "a1", **first)
+    observed.call("u1", "a1", **second)
+
+    assert words(observed.end()) == [("u1", "a1"), ("u1", "a1")]
+
+
+def test_calls_at_once_with_one_id_are_told_apart_by_what_was_said(observed: Observed) -> None:
+    for door in ("inner", "outer"):
+        observed.call("u1", "a1", door=door, id="r", times=(10, 20))
+        observed.call("u1", "a2", door=door, id="r", times=(10, 20))
+
+    assert words(observed.end()) == [("u1", "a1"), ("u1", "a2")]
+
+
+def test_a_call_without_content_gives_its_latency_to_the_one_that_has_it(observed: Observed) -> None:
+    """Spans tell how long it took, and by default not what was said."""
+    mute = Call(door="span", history=[], answers=[], response_id="r1", started=10_000_000, ended=17_000_000)
+    told = Call(door="b", history=[Message.user("u1")], answers=[Message.assistant("a1", meta={"response_id": "r1"})])
+    observed.observation.call(mute)
+    observed.observation.call(told)
+
+    assert words(observed.end()) == [("u1", "a1")]
+    assert observed.store.log_load("test_it")[-1].latency_ms == 7
+    assert observed.troubles == []
+
+
+def test_a_call_whose_content_nobody_tells_is_named(observed: Observed) -> None:
+    observed.observation.call(Call(door="span", history=[], answers=[], started=10, ended=20))
+
+    assert observed.end() == {}
+    assert observed.troubles == ["span: a call was told without its content"]
+
+
+# --- what the test records itself ----------------------------------------------------------------
+
+
+def test_what_the_test_writes_by_hand_stays_as_without_capture(observed: Observed) -> None:
+    """Capture must not change what a test that records by itself sees."""
+    run = ArenaRun(observed.store, "test_it")
+    run.user("u1")
+    observed.call("s", "u1", "a1")
+    assert [message.text for message in run.messages] == ["u1"]
+    run.assistant("a1", meta={"own": True})
+    assert [message.text for message in run.messages] == ["u1", "a1"]
+
+    assert words(observed.end()) == [("s", "u1", "a1")]
+    answer = run.messages[-1]
+    assert answer.meta["own"]
+
+
+def test_a_thread_makes_room_when_the_test_writes_afterwards(observed: Observed) -> None:
+    run = ArenaRun(observed.store, "test_it")
+    observed.call("s", "u1", "a1")
+    run.user("u1")
+    assert [message.text for message in run.messages] == ["u1"]
+    run.assistant("a1")
+
+    assert words(observed.end()) == [("s", "u1", "a1")]
+
+
+def test_add_of_the_same_conversation_is_recorded_once(observed: Observed) -> None:
+    observed.call("s", "u1", "a1")
+    observed.store.add([{"role": "user", "content": "u1"}, {"role": "assistant", "content": "a1"}], "mine")
+    assert list(observed.now()) == ["test_it", "mine"]
+
+    assert observed.end() == {"mine": [("system", "s"), ("user", "u1"), ("assistant", "a1")]}
+
+
+def test_a_conversation_of_which_the_test_has_a_part_gets_the_rest(observed: Observed) -> None:
+    run = ArenaRun(observed.store, "test_it")
+    run.user("u1")
+    observed.call("u1", "a1")
+
+    assert observed.end() == {"test_it": [("user", "u1"), ("assistant", "a1")]}
+
+
+def test_another_conversation_of_the_test_stands_beside_what_was_captured(observed: Observed) -> None:
+    run = ArenaRun(observed.store, "test_it")
+    observed.call("u1", "a1")
+    run.user("u2")
+
+    assert words(observed.end()) == [("u2",), ("u1", "a1")]
+
+
+def test_tool_calls_by_hand_are_the_same_as_captured_ones(observed: Observed) -> None:
+    """The test gives them ids of its own, and its results another spelling."""
+    run = ArenaRun(observed.store, "test_it")
+    asked = assistant(("c1", "find", {"id": 7}))
+    history = [Message.user("where?")]
+    observed.observation.call(Call(door="a", history=history, answers=[asked]))
+    history += [asked, result("c1", "find", '{"city": "Lyon", "zip": 1}')]
+    observed.observation.call(Call(door="a", history=history, answers=[Message.assistant("Lyon")]))
+    run.user("where?")
+    call = run.tool_call("find", {"id": 7})
+    run.tool_result(call, {"zip": 1, "city": "Lyon"})
+    run.assistant("Lyon")
+
+    assert list(observed.end()) == ["test_it"]
+    assert [message.role for message in run.messages] == ["user", "assistant", "tool", "assistant"]
+
+
+def test_checks_of_a_captured_conversation_leave_it_where_it_is(observed: Observed) -> None:
+    """A label, a check or a validation is no message."""
+    run = ArenaRun(observed.store, "test_it")
+    observed.call("u1", "a1")
+    run.label("tier", "critical")
+    run.validate("polite", passed=True)
+
+    assert [message.text for message in run.messages] == ["u1", "a1"]
+    assert run.messages[-1].validations[0].validator_type == "polite"
+    assert list(observed.end()) == ["test_it"]
+
+
+# --- whose call it is ------------------------------------------------------------------------------
+
+
+def test_outside_a_test_there_is_no_observation(observed: Observed) -> None:
+    assert current() is observed.observation
+    observed.observation.end()
+    assert current() is None
+
+
+def test_a_thread_that_knows_no_test_belongs_to_the_one_that_runs(observed: Observed) -> None:
+    found: list[Observation | None] = []
+
+    thread = threading.Thread(target=lambda: found.append(current()))
+    thread.start()
+    thread.join()
+
+    observed.observation.end()
+    assert found == [observed.observation]
+
+
+def test_a_loop_that_lives_longer_than_its_first_test_serves_the_next(observed: Observed) -> None:
+    """A loop of session scope has the context of the test that made it."""
+
+    async def ask() -> Observation | None:
+        return current()
+
+    with asyncio.Runner() as runner:
+        first = runner.run(ask())
+        observed.observation.end()
+        following = Observation(lambda: observed.store, "test_next", observed.troubles.append)
+        following.begin()
+        second = runner.run(ask())
+        following.end()
+
+    assert first is observed.observation
+    assert second is following
+
+
+def test_a_call_that_ends_after_its_test_is_named_and_not_given_to_another(observed: Observed) -> None:
+    observed.observation.end()
+    observed.call("u1", "a1")
+
+    assert observed.now() == {}
+    assert observed.troubles == ["a: a call ended after its test and was not captured"]
+
+
+def test_a_store_that_was_cleared_gets_the_thread_again(observed: Observed) -> None:
+    observed.call("u1", "a1")
+    observed.store.clear()
+    observed.call("u1", "a1", "u2", "a2")
+
+    assert words(observed.end()) == [("u1", "a1", "u2", "a2")]
