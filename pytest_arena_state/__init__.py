@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         TurnValidation,
         Violation,
     )
+    from .prices import Prices
     from .recorder import ArenaRun
     from .results import Completeness, Index, IndexRow, LostEntry, iterate_results, load_results, load_run, read_index
     from .store import ArenaStateStore
@@ -99,6 +100,7 @@ _HOMES = {
         "TurnValidation",
         "Violation",
     ),
+    "prices": ("Prices",),
     "recorder": ("ArenaRun",),
     "results": (
         "Completeness",
@@ -145,6 +147,7 @@ __all__ = [
     "Message",
     "MessageValidation",
     "OpaqueReasoning",
+    "Prices",
     "Reasoning",
     "ResultsError",
     "RunMetadata",

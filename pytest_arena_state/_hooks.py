@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import _xdist, termination
+from ._text import printable
+from .errors import ConfigurationError
+from .prices import PriceFile, Prices
 from .recorder import ArenaRun
 from .store import ArenaStateStore
-from .summary import printable, summary_lines
+from .summary import summary_lines
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 HOOKS_KEY = pytest.StashKey["SessionHooks | WorkerHooks"]()
 _STORE_KEY = pytest.StashKey[ArenaStateStore]()
+_PRICES_KEY = pytest.StashKey[Prices]()
 TEST_STORE_KEY = pytest.StashKey[ArenaStateStore]()
 """Of a test: its store where nothing is recorded."""
 ON_STORE_KEY = pytest.StashKey[Callable[[ArenaStateStore], None]]()
@@ -47,6 +51,7 @@ def store_of(item: pytest.Item) -> ArenaStateStore:
         with _making_store:
             store = tests.store_for(attempt, _marker(item, tests))
     store._default_id = plain_nodeid(item)
+    store._prices = _prices_of(item.config)
     item.stash.get(ON_STORE_KEY, lambda store: None)(store)
     return store
 
@@ -55,8 +60,38 @@ def session_store_of(config: pytest.Config) -> ArenaStateStore:
     """The store of this process."""
     hooks = config.stash.get(HOOKS_KEY, None)
     if hooks is not None and hooks.tests is not None:
-        return hooks.tests.session_store
-    return config.stash.setdefault(_STORE_KEY, ArenaStateStore())
+        store = hooks.tests.session_store
+    else:
+        store = config.stash.setdefault(_STORE_KEY, ArenaStateStore())
+    store._prices = _prices_of(config)
+    return store
+
+
+def read_prices(config: pytest.Config) -> None:
+    """Read the price file that the user named.
+
+    Raises:
+        pytest.UsageError: It cannot be used.
+    """
+    told = _xdist.prices_told(config)
+    if told is not None:
+        file = PriceFile.from_dict(told)
+    else:
+        given, base, name = config.getoption("arena_prices"), config.invocation_params.dir, "--arena-prices"
+        if not given:
+            given, base, name = config.getini("arena_prices"), config.rootpath, "arena_prices"
+        try:
+            file = PriceFile.read(Path(base, given), str(given))
+        except ConfigurationError as error:
+            raise pytest.UsageError(f"{name}: {error}") from None
+        config.pluginmanager.register(_xdist.PricesForWorkers(file.to_dict()), "arena_state_prices")
+    config.stash[_PRICES_KEY] = Prices(file)
+
+
+def _prices_of(config: pytest.Config) -> Prices:
+    if _PRICES_KEY not in config.stash:
+        config.stash[_PRICES_KEY] = Prices()
+    return config.stash[_PRICES_KEY]
 
 
 def run_of(item: pytest.Item, store: ArenaStateStore) -> ArenaRun:

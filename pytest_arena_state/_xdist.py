@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 #: In ``workerinput``: a channel of our own, and what the worker is told.
 WORKERINPUT_KEY = "arena_state"
+_PRICES_KEY = "arena_state_prices"
 
 
 class ControllerHooks:
@@ -27,6 +28,23 @@ class ControllerHooks:
         channel = node.gateway.newchannel()
         channel.setcallback(self._session.receiver(node.workerinput["workerid"]))
         node.workerinput[WORKERINPUT_KEY] = (channel, self._session.for_worker())
+
+
+class PricesForWorkers:
+    """Tells each worker the prices: it may be where the file is not."""
+
+    def __init__(self, prices: dict[str, Any]) -> None:
+        self._prices = prices
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: WorkerController) -> None:
+        node.workerinput[_PRICES_KEY] = self._prices
+
+
+def prices_told(config: pytest.Config) -> dict[str, Any] | None:
+    """The prices that a controller told this process; None outside a worker."""
+    told: dict[str, Any] | None = (getattr(config, "workerinput", None) or {}).get(_PRICES_KEY)
+    return told
 
 
 def worker_told(config: pytest.Config) -> tuple[Any, dict[str, Any], str] | None:

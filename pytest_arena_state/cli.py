@@ -11,9 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ._text import plural, printable
 from .errors import ArenaStateError
 from .schema import SCHEMAS, read_schema
-from .summary import describe_runs, plural, printable
+from .summary import describe_runs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -73,6 +73,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=False,
         help="in GitHub Actions: a step summary, and annotations of failed runs",
     )
+    group.addoption("--arena-prices", metavar="FILE", help="prices of models, in a TOML or JSON file")
+    parser.addini("arena_prices", "default for --arena-prices, relative to the rootdir")
     parser.addini("arena_capture", "default for --arena-capture", type="bool", default=False)
     parser.addini("arena_github", "default for --arena-github", type="bool", default=False)
     parser.addini("arena_results", "default for --arena-results, relative to the rootdir")
@@ -101,6 +103,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "arena(**metadata): run metadata of the test's conversations, such as scenario_id, provider_id, labels",
     )
+    if config.getoption("arena_prices") or config.getini("arena_prices"):
+        from . import _hooks
+
+        _hooks.read_prices(config)
     if config.getoption("arena_results") or config.getini("arena_results"):
         from . import _hooks
 

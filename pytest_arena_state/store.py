@@ -39,6 +39,7 @@ from .models import ArenaConversationState, ConversationState, RunMetadata, RunR
 from .trace import ExecutionTrace, trace_meta
 
 if TYPE_CHECKING:
+    from .prices import Prices
     from .telemetry import MessageFacts
 
 M = TypeVar("M", bound=WireModel)
@@ -90,7 +91,13 @@ class ArenaStateStore:
     JSON names; an unknown key in one is an error that names it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, prices: Prices | None = None) -> None:
+        """An empty store.
+
+        Args:
+            prices: Give answers that tell their tokens and model a cost. A test's store has those of its session.
+        """
+        self._prices = prices
         self._lock = threading.RLock()
         self._conversations: dict[str, Conversation] = {}
         self._saved_last: dict[str, None] = {}  # ids in the order of their last save
@@ -200,7 +207,7 @@ class ArenaStateStore:
 
         It is recognised by its shape. A history that is given again adds only what is new in
         it; a message whose usage is known only now gets it. Messages that tell no time get
-        the present one.
+        the present one. What an answer cost is looked up where the store has prices.
 
         Args:
             obj: Of OpenAI, Anthropic, google-genai, LangChain, pydantic-ai, MCP, OpenTelemetry …
@@ -230,9 +237,10 @@ class ArenaStateStore:
             changed = [*alignment.enriched.items(), *enumerate(alignment.new, start=length)]
             if changed:
                 self._put(target, changed)
+            added = self.log_load(target, len(alignment.new)) if alignment.new else []
         if changed:
             self._tell_user(target)
-        return [message.model_copy(deep=True) for message in alignment.new]
+        return added
 
     def update_last_assistant_message(
         self, message: Message | Mapping[str, Any], *, conversation_id: str | None = None
@@ -507,7 +515,7 @@ class ArenaStateStore:
                 print_ = _fingerprint(message)
                 if print_ == last and i not in added:
                     continue
-                wire = _coerced(Message, message).to_wire(problems, f"messages[{i}]")
+                wire = self._wire_of(i, _coerced(Message, message), problems)
                 if i in added:
                     wire["meta"] = {**(wire.get("meta") or {}), **added[i]}
                     print_ = object()  # what is kept is not what was given: a plain save takes it away again
@@ -521,6 +529,11 @@ class ArenaStateStore:
             conversation.head = head_wire
             self._set(conversation, written, problems, head)
         self._tell_user(state.id)
+
+    def _wire_of(self, index: int, message: Message, problems: Problems) -> dict[str, Any]:
+        if self._prices is not None:
+            message = self._prices.priced(message, problems)
+        return message.to_wire(problems, f"messages[{index}]")
 
     def _append(self, conversation_id: str, messages: Sequence[Message]) -> None:
         """Append to a log, whatever its length."""
@@ -590,7 +603,7 @@ class ArenaStateStore:
     def _put(self, conversation_id: str, messages: Sequence[tuple[int, Message]]) -> None:
         """Set messages at positions of a conversation or at its end; the caller holds the lock."""
         problems: Problems = []
-        written = [(i, _fingerprint(message), message.to_wire(problems, f"messages[{i}]")) for i, message in messages]
+        written = [(i, _fingerprint(message), self._wire_of(i, message, problems)) for i, message in messages]
         self._set(self._open(conversation_id), written, problems)
 
     def _set(

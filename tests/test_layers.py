@@ -22,6 +22,8 @@ CORE = (
     "_wire",
     "messages",
     "capture",  # stands on `messages` alone: whoever has a store to fill may use it, and it knows of none
+    "_text",
+    "prices",
     "models",
     "trace",
     "telemetry",

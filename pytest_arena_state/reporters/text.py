@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from ..summary import plural, usd
+from .._text import plural, usd
 
 # Controls but tab and newline, and what turns the direction of text or cannot be seen.
 _HIDDEN = re.compile(
