@@ -23,6 +23,16 @@ PROSE = (
     "risk-free plan: sk-learn is a class of business processes, uses snake_case_names and http://example.com/docs, "
     "and San Francisco is sunny today"
 )
+SECURITY = (
+    "Please reset my password because the old password was stolen; the access token and the API key are secret, so "
+    "keep each token, cookie and Password safe. An authorization needs a secret key, a credential and a passphrase"
+)
+CODE = """
+def log_in(user: User, password: str, token: str | None = None) -> Session:
+    if user.password == password and token is not None:
+        secret = self.secrets.get(key)
+        return Session(api_key=self.api_key, cookie=request.cookies[key])
+"""
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,7 @@ class Case:
     document: bytes
 
 
-def conversation(chance: random.Random, size_bytes: int, *, insert: str = "") -> bytes:
+def conversation(chance: random.Random, size_bytes: int, *, insert: str = "", prose: str = PROSE) -> bytes:
     """A conversation as it is saved: prose, calls of tools, times and costs."""
     messages: list[object] = [{"role": "user", "content": insert}]
     while len(to_json(messages)) < size_bytes:
@@ -42,7 +52,7 @@ def conversation(chance: random.Random, size_bytes: int, *, insert: str = "") ->
         messages.append(
             {
                 "role": "assistant",
-                "content": " ".join(chance.choices(PROSE.split(), k=60)),
+                "content": " ".join(chance.choices(prose.split(" "), k=60)),
                 "tool_calls": [call],
                 "timestamp": "2024-05-01T12:00:00.123456Z",
                 "latency_ms": 123,
@@ -71,6 +81,8 @@ def cases() -> Iterator[Case]:
     yield Case("10 KB, clean, 3 secrets in the environment", Redactor(environ=few), clean)
     yield Case("10 KB, clean, 30 secrets in the environment", Redactor(environ=many), clean)
     yield Case("10 KB, one hit", Redactor(environ=few), conversation(chance, 10_000, insert=f"my key is {key}"))
+    yield Case("10 KB about passwords, clean", Redactor(environ=few), conversation(chance, 10_000, prose=SECURITY))
+    yield Case("10 KB of code about passwords, clean", Redactor(environ=few), to_json([{"content": CODE}] * 30))
     yield Case("10 KB, clean, one pattern of the user", Redactor(patterns, environ=few), clean)
     yield Case("1 MB image in base64, clean", Redactor(environ=few), image)
     yield Case("1 MB image in URL-safe base64, clean", Redactor(environ=few), url_image)
