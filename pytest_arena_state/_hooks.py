@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import _xdist, termination
+from . import _budgets, _xdist, termination
 from ._text import printable
 from .errors import ConfigurationError
 from .prices import PriceFile, Prices
@@ -53,6 +53,7 @@ def store_of(item: pytest.Item) -> ArenaStateStore:
     store._default_id = plain_nodeid(item)
     store._prices = _prices_of(item.config)
     item.stash.get(ON_STORE_KEY, lambda store: None)(store)
+    _budgets.watch(item, store)
     return store
 
 
@@ -115,7 +116,7 @@ def _marker(item: pytest.Item, tests: TestRecorder) -> dict[str, Any]:
     labels: dict[str, Any] = {}
     for mark in item.iter_markers("arena"):  # the closest first
         labels = {**mark.kwargs.get("labels", {}), **labels}
-        merged = {**mark.kwargs, **merged}
+        merged = {**{key: mark.kwargs[key] for key in mark.kwargs if key not in _budgets.LIMITS}, **merged}
     if not merged:
         return {}
     from .models import RunMetadata

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from .recorder import ArenaRun
     from .store import ArenaStateStore
 
-#: Keywords of the ``arena`` marker: the fields of RunMetadata that a test can know beforehand.
-MARKER_KEYWORDS = frozenset(
+#: Keywords of the ``arena`` marker that limit what a test's conversations take.
+BUDGET_KEYWORDS = frozenset(("max_cost_usd", "max_latency_ms", "max_tokens"))
+#: All of them: these, and the fields of RunMetadata that a test can know beforehand.
+MARKER_KEYWORDS = BUDGET_KEYWORDS | frozenset(
     (
         "a2a_agents",
         "assistant_role",
@@ -101,7 +103,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "arena(**metadata): run metadata of the test's conversations, such as scenario_id, provider_id, labels",
+        "arena(**metadata): run metadata of the test's conversations, such as scenario_id, provider_id, labels; "
+        "and budgets: max_cost_usd, max_latency_ms, max_tokens",
     )
     if config.getoption("arena_prices") or config.getini("arena_prices"):
         from . import _hooks
@@ -119,26 +122,34 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for marker in metafunc.definition.iter_markers("arena"):
-        check_marker(marker)
+        check_marker(marker, metafunc.config)
     for parametrization in metafunc.definition.iter_markers("parametrize"):
         values = parametrization.args[1] if len(parametrization.args) > 1 else parametrization.kwargs.get("argvalues")
         if isinstance(values, list | tuple):  # an iterator is not ours to use up
             for value in values:
                 for marker in getattr(value, "marks", ()):
                     if marker.name == "arena":
-                        check_marker(getattr(marker, "mark", marker))
+                        check_marker(getattr(marker, "mark", marker), metafunc.config)
 
 
-def check_marker(marker: pytest.Mark) -> None:
-    """Fail the collection over an ``arena`` marker that has an unknown keyword."""
+def check_marker(marker: pytest.Mark, config: pytest.Config) -> None:
+    """Fail the collection over an ``arena`` marker that has an unknown keyword, or a limit that is none."""
     unknown = sorted(set(marker.kwargs) - MARKER_KEYWORDS)
     if unknown or marker.args:
         what = f"unknown keyword {unknown[0]!r}" if unknown else "positional arguments"
         pytest.fail(
-            f"@pytest.mark.arena takes fields of RunMetadata as keywords: {what}; "
+            f"@pytest.mark.arena takes fields of RunMetadata and budgets as keywords: {what}; "
             f"there are {', '.join(sorted(MARKER_KEYWORDS))}",
             pytrace=False,
         )
+    if BUDGET_KEYWORDS.isdisjoint(marker.kwargs):
+        return
+    from . import _budgets
+
+    _budgets.register(config)
+    problem = _budgets.problem_of(marker.kwargs)
+    if problem:
+        pytest.fail(f"@pytest.mark.arena: {problem}", pytrace=False)
 
 
 @pytest.fixture

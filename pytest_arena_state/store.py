@@ -33,6 +33,7 @@ from ._wire import (
     plain_fields,
     write_fields,
 )
+from .budget import Turn, turns_of
 from .errors import ConversationNotFoundError, InvalidStateError, RunMetadataMissingError
 from .messages import CostInfo, Message
 from .models import ArenaConversationState, ConversationState, RunMetadata, RunResult
@@ -586,6 +587,14 @@ class ArenaStateStore:
             metadata = RunMetadata.from_dict(wire) if wire is not None else RunMetadata()
             edit(metadata)
             self.save_metadata(conversation_id, metadata)
+
+    def _ids(self) -> list[str]:
+        with self._lock:
+            return list(self._conversations)
+
+    def _turns(self) -> list[Turn]:
+        """What each message of each conversation took."""
+        return [turn for key in self._ids() for turn in turns_of(self.log_load(key), key)]
 
     def _tool_name(self, conversation_id: str, call_id: str) -> str:
         """The name that the last call with this id has; empty when there is none."""

@@ -17,6 +17,8 @@ Status: TypeAlias = Literal["passed", "failed", "error", "skipped"]
 
 #: The conversation assertion that says how the test ended.
 OUTCOME_ASSERTION = "pytest.outcome"
+#: The one that says whether it kept to its marker's budget.
+BUDGET_ASSERTION = "pytest.budget"
 
 #: Costs that Arena's pipeline leaves in a message's meta.
 _META_COSTS = ("self_play_cost", "tts_cost", "stt_cost", "embedding_cost", "image_gen_cost")
@@ -194,8 +196,8 @@ def decide(
     """The one predicate behind every report.
 
     A run passed when its error is empty, no assertion of a turn or of the conversation
-    failed, and it has no violation that no assertion accounts for. The assertion that says
-    how the test ended accounts for no violation; any other one does.
+    failed, and it has no violation that no assertion accounts for. The assertions that say
+    how the test ended and what it took account for no violation; any other one does.
 
     Args:
         error: The run's ``Error``.
@@ -213,7 +215,7 @@ def decide(
     for result in results:
         if not result.get("passed"):
             return "failed"
-        accounted = accounted or result.get("type") != OUTCOME_ASSERTION
+        accounted = accounted or result.get("type") not in (OUTCOME_ASSERTION, BUDGET_ASSERTION)
     return "failed" if turn_failed or (violated and not accounted) else "passed"
 
 

@@ -24,9 +24,10 @@ CORE = (
     "capture",  # stands on `messages` alone: whoever has a store to fill may use it, and it knows of none
     "_text",
     "prices",
+    "telemetry",
+    "budget",
     "models",
     "trace",
-    "telemetry",
     "document",
     "store",
     "recorder",
@@ -54,7 +55,7 @@ CORE = (
 )
 # What users start. Each stands on the whole core, imports only to its left, and knows nothing of the other.
 COMMAND_EDGE = ("cli", "__main__")
-PYTEST_EDGE = ("hookspecs", "_xdist", "_hooks", "_capturing", "plugin")
+PYTEST_EDGE = ("hookspecs", "_xdist", "_budgets", "_hooks", "_capturing", "plugin")
 EDGES = (COMMAND_EDGE, PYTEST_EDGE)
 
 ONLY_AT_THE_PYTEST_EDGE = {"_pytest", "execnet", "pluggy", "pytest", "xdist"}

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_arena_state import RunMetadata, load_results
-from pytest_arena_state.plugin import MARKER_KEYWORDS
+from pytest_arena_state import RunMetadata, _budgets, load_results
+from pytest_arena_state.plugin import BUDGET_KEYWORDS, MARKER_KEYWORDS
 
 if TYPE_CHECKING:
     from tests.conftest import Suite
@@ -428,9 +428,10 @@ def test_the_closest_marker_wins_and_labels_merge(suite: Suite, run_args: list[s
     assert run.params == {"t": 0.5}
 
 
-def test_the_marker_takes_the_fields_of_run_metadata() -> None:
+def test_the_marker_takes_the_fields_of_run_metadata_and_budgets() -> None:
     """The plugin has them spelled out, so that it need not import the models in every pytest run."""
-    assert set(RunMetadata.model_fields) == MARKER_KEYWORDS
+    assert set(RunMetadata.model_fields) | BUDGET_KEYWORDS == MARKER_KEYWORDS
+    assert set(_budgets.LIMITS) == BUDGET_KEYWORDS
 
 
 @pytest.mark.parametrize(
