@@ -93,7 +93,10 @@ def register(config: pytest.Config) -> None:
 
 
 def watch(item: pytest.Item, store: ArenaStateStore) -> None:
-    """Hold a test to its budget, if it has one: the closest marker's, limit by limit."""
+    """Hold a test to its budget, if it has one: the closest marker's, limit by limit. A second call does nothing."""
+    known = item.stash.get(_WATCHED_KEY, None)
+    if known is not None and known.store is store:
+        return
     limits: dict[str, Any] = {}
     for mark in item.iter_markers("arena"):  # the closest first
         limits = {**{key: mark.kwargs[key] for key in LIMITS if key in mark.kwargs}, **limits}

@@ -318,6 +318,28 @@ def test_a_fixture_that_is_asked_for_in_the_test_has_the_budget_too(suite: Suite
     suite.pytester.runpytest().assert_outcomes(failed=1)
 
 
+def test_asking_for_the_store_again_starts_no_second_budget(suite: Suite) -> None:
+    """Capturing asks for it whenever a call comes in, which may be when the test is torn down."""
+    suite.write(
+        """
+        import pytest
+        from pytest_arena_state import CostInfo, _hooks
+
+        @pytest.fixture
+        def late(arena_run, request):
+            yield
+            arena_run.assistant("late", cost=CostInfo(input_tokens=10))
+            _hooks._budgets.watch(request.node, arena_run._store)
+
+        @pytest.mark.arena(max_tokens=5)
+        def test_it(late):
+            pass
+        """
+    )
+
+    suite.run().assert_outcomes(passed=1, errors=1)
+
+
 # --- the judgement -------------------------------------------------------------------------
 
 
