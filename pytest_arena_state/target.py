@@ -1,0 +1,63 @@
+"""Where results are: a path, the form that its ending asks for, and what lies beside it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+Form: TypeAlias = Literal["directory", "jsonl", "json"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a session's results go."""
+
+    path: Path
+    """Absolute."""
+    shown: str
+    """As the user gave it, for messages."""
+
+    @property
+    def form(self) -> Form:
+        """By the ending of the path."""
+        suffix = self.path.suffix
+        return "jsonl" if suffix == ".jsonl" else "json" if suffix == ".json" else "directory"
+
+    @property
+    def index_path(self) -> Path:
+        """The file that holds the index."""
+        if self.form == "directory":
+            return self.path / "index.json"
+        return self.path.with_suffix(".index.json") if self.form == "jsonl" else self.path
+
+    @property
+    def shown_index(self) -> str:
+        """The index, as a user would write its path."""
+        shown = self.shown.replace(os.sep, "/")
+        if self.form == "directory":
+            return f"{shown.rstrip('/')}/index.json"
+        return f"{shown.removesuffix('.jsonl')}.index.json" if self.form == "jsonl" else shown
+
+    @property
+    def journals(self) -> Path:
+        """Where the journals of unpublished sessions are."""
+        return self.path.with_name(f"{self.path.name}.journals")
+
+    def check(self) -> str:
+        """Why nothing can be written here; empty when it looks possible."""
+        path, shown = self.path, self.shown
+        if self.form == "directory" and path.exists() and not path.is_dir():
+            return f"{shown!r} is a file, not a directory"
+        if self.form != "directory" and path.is_dir():
+            return f"{shown!r} is a directory, not a file"
+        for parent in path.parents:
+            if parent.exists():
+                if not parent.is_dir():
+                    return f"{str(parent)!r} is a file, so {shown!r} cannot be made"
+                break
+        return ""
+
+
+__all__ = ["Form", "Target"]
