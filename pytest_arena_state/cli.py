@@ -91,14 +91,16 @@ def _say(text: str) -> None:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from .reporters import markdown
-    from .reporters.source import open_source
+    from .reporters.source import find_run, open_source
 
-    source = open_source(options.path)
     if options.run is None:
-        _say(markdown.render_summary(source).rstrip("\n"))
+        from .reporters.markdown import render_summary
+
+        _say(render_summary(open_source(options.path)).rstrip("\n"))
     else:
-        _say(markdown.render_transcript(source.find(options.run)).rstrip("\n"))
+        from .reporters.transcript import render_transcript
+
+        _say(render_transcript(find_run(options.path, options.run)).rstrip("\n"))
     return 0
 
 
@@ -111,12 +113,13 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from .compare import compare, parse_fail_on
+    from .compare import compare_cells
+    from .fail_on import parse_fail_on
     from .reporters import comparison as rendering
     from .reporters.source import open_source
 
     conditions = parse_fail_on(options.fail_on) if options.fail_on else ()
-    outcome = compare(open_source(options.base).trials(), open_source(options.new).trials())
+    outcome = compare_cells(open_source(options.base).cells(), open_source(options.new).cells())
     violated = [reason for condition in conditions if (reason := condition.violated(outcome))]
     if options.format == "json":
         text = rendering.render_json(outcome, violated)

@@ -5,41 +5,25 @@ that grew is not dearer for it. What one side lacks is named instead.
 
 A difference of pass rates is called more than noise when Fisher's exact test says so at 5 %, after
 Holm's correction over all cells: among a hundred unchanged cells, five would otherwise look changed.
+
+Both sides are walked cell by cell. What stays in memory is a summary of each cell and the tests that changed,
+not the runs.
 """
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
-from .errors import ConfigurationError
-from .trials import Cell, Interval, Trial, cells_of, flakiness, wilson
+from .rates import Interval, fisher_exact, holm, wilson
+from .trials import Cell, Trial, cells_of
 
 SIGNIFICANCE = 0.05
 Evidence: TypeAlias = Literal["better", "worse", "noise", "unknown"]
 """``unknown``: a side has fewer than two trials, so nothing can be said."""
-
-
-def fisher_exact(passed: int, total: int, other_passed: int, other_total: int) -> float:
-    """How likely a difference of pass rates at least this unlikely is by chance: two-sided, exact."""
-    everything, successes = total + other_total, passed + other_passed
-    low, high = max(0, successes - other_total), min(successes, total)
-    # In logarithms: the binomials of a few thousand runs have more digits than a float has range.
-    logs = [
-        _log_comb(successes, k) + _log_comb(everything - successes, total - k) - _log_comb(everything, total)
-        for k in range(low, high + 1)
-    ]
-    # Equally likely tables may differ in the last digits.
-    limit = logs[passed - low] + 1e-7
-    return min(1.0, math.fsum(math.exp(log) for log in logs if log <= limit))
-
-
-def _log_comb(n: int, k: int) -> float:
-    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +73,10 @@ class Case:
 _METRICS: Mapping[str, Callable[[Cell], float | None]] = {
     "cost": lambda cell: cell.mean_cost_usd,
     "tokens": lambda cell: cell.mean_tokens,
-    "latency": lambda cell: cell.latency_ns(0.5),
-    "latency-p95": lambda cell: cell.latency_ns(0.95),
+    "latency": lambda cell: cell.median_ns,
+    "latency-p95": lambda cell: cell.p95_ns,
     "turns": lambda cell: cell.mean_turns,
-    "tool-calls": lambda cell: math.fsum(cell.mean_calls().values()) if cell.trials else None,
+    "tool-calls": lambda cell: math.fsum(cell.mean_calls.values()) if cell.trials else None,
 }
 METRICS = tuple(_METRICS)
 """Per trial: dollars, tokens, nanoseconds (median and 95th percentile), user messages, calls."""
@@ -100,14 +84,25 @@ METRICS = tuple(_METRICS)
 
 @dataclass(frozen=True)
 class CellComparison:
-    """One scenario with one provider, before and after."""
+    """One scenario with one provider, before and after; the cells without their tests."""
 
     scenario_id: str
     provider_id: str
     base: Cell
     new: Cell
-    evidence: Evidence
+    new_failures: tuple[Case, ...]
+    """Tests that fail now and did not fail before, or were not there."""
+    fixed: tuple[Case, ...]
+    """Tests that failed before and pass now."""
+    flaky: tuple[Case, ...]
+    """Tests whose trials disagree in the new results."""
     p_value: float | None
+    """Of Fisher's exact test, corrected for the number of cells."""
+
+    @property
+    def evidence(self) -> Evidence:
+        """Whether the two pass rates differ by more than noise."""
+        return _evidence(self.p_value, self.pass_rate)
 
     @property
     def pass_rate(self) -> Change:
@@ -124,24 +119,9 @@ class CellComparison:
         """Calls per trial of each tool whose number changed."""
         if not (self.base.trials and self.new.trials):
             return {}
-        base, new = self.base.mean_calls(), self.new.mean_calls()
+        base, new = self.base.mean_calls, self.new.mean_calls
         changes = {tool: Change(base.get(tool, 0.0), new.get(tool, 0.0)) for tool in sorted({*base, *new})}
         return {tool: change for tool, change in changes.items() if change.base != change.new}
-
-    @cached_property
-    def new_failures(self) -> tuple[Case, ...]:
-        """Tests that fail now and did not fail before, or were not there."""
-        return _cases(self.new, lambda case, trials: _failed(trials) and not _failed(self.base.cases.get(case, ())))
-
-    @cached_property
-    def fixed(self) -> tuple[Case, ...]:
-        """Tests that failed before and pass now."""
-        return _cases(self.new, lambda case, trials: not _failed(trials) and _failed(self.base.cases.get(case, ())))
-
-    @cached_property
-    def flaky(self) -> tuple[Case, ...]:
-        """Tests whose trials disagree in the new results."""
-        return _flaky(self.new)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -161,32 +141,15 @@ class CellComparison:
         }
 
 
-def _failed(trials: Iterable[Trial]) -> list[Trial]:
-    return [trial for trial in trials if not trial.passed and not trial.superseded]
-
-
-def _cases(cell: Cell, wanted: Callable[[str, tuple[Trial, ...]], object]) -> tuple[Case, ...]:
-    """Tests of a cell, each with its failed runs where there are any, else with all its runs."""
-    return tuple(
-        Case(cell.scenario_id, cell.provider_id, case, tuple(trial.stem for trial in _failed(trials) or trials))
-        for case, trials in cell.cases.items()
-        if wanted(case, trials)
-    )
-
-
-def _flaky(cell: Cell) -> tuple[Case, ...]:
-    return _cases(cell, lambda case, _: case in cell.flaky)
-
-
 def _side(cell: Cell) -> dict[str, Any]:
     interval = cell.interval
     return {
-        "runs": cell.counts.total(),
-        "trials": len(cell.trials),
+        "runs": cell.runs,
+        "trials": cell.trials,
         "passed": cell.passed,
         "pass_rate_low": interval.low if interval else None,
         "pass_rate_high": interval.high if interval else None,
-        "flakiness": flakiness(cell),
+        "flakiness": cell.flakiness,
     }
 
 
@@ -200,14 +163,15 @@ class Comparison:
     """What only the new results have."""
     missing: tuple[Cell, ...]
     """What only the base has: nobody ran it, or it was renamed."""
+    added_failures: tuple[Case, ...] = ()
+    """Tests of added cells that fail."""
+    added_flaky: tuple[Case, ...] = ()
+    """Tests of added cells whose trials disagree."""
 
     @cached_property
     def new_failures(self) -> tuple[Case, ...]:
         """Tests that fail now and did not before, those of new cells included."""
-        old = tuple(case for cell in self.cells for case in cell.new_failures)
-        return old + tuple(
-            case for cell in self.added for case in _cases(cell, lambda _, trials: bool(_failed(trials)))
-        )
+        return tuple(case for cell in self.cells for case in cell.new_failures) + self.added_failures
 
     @cached_property
     def fixed(self) -> tuple[Case, ...]:
@@ -217,8 +181,7 @@ class Comparison:
     @cached_property
     def flaky(self) -> tuple[Case, ...]:
         """Tests whose trials disagree in the new results."""
-        new_cells = (*(cell.new for cell in self.cells), *self.added)
-        return tuple(case for cell in new_cells for case in _flaky(cell))
+        return tuple(case for cell in self.cells for case in cell.flaky) + self.added_flaky
 
     @cached_property
     def pass_rate(self) -> Change:
@@ -256,7 +219,7 @@ class Comparison:
 
     def _trials(self, side: Literal["base", "new"]) -> tuple[int, int]:
         cells = [cell.base if side == "base" else cell.new for cell in self.cells]
-        return sum(cell.passed for cell in cells), sum(len(cell.trials) for cell in cells)
+        return sum(cell.passed for cell in cells), sum(cell.trials for cell in cells)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values: deterministic, sorted by scenario and provider."""
@@ -293,120 +256,76 @@ def _evidence(p_value: float | None, pass_rate: Change) -> Evidence:
 
 def compare(base: Iterable[Trial], new: Iterable[Trial]) -> Comparison:
     """Compare two results by their trials."""
-    before = {(cell.scenario_id, cell.provider_id): cell for cell in cells_of(base)}
-    after = {(cell.scenario_id, cell.provider_id): cell for cell in cells_of(new)}
-    shared = [key for key in after if key in before]
-    raw = [_cell_p_value(before[key], after[key]) for key in shared]
-    corrected = _holm(raw)
-    return Comparison(
-        cells=tuple(
-            CellComparison(
-                *key,
-                base=before[key],
-                new=after[key],
-                p_value=p_value,
-                evidence=_evidence(p_value, Change(before[key].pass_rate, after[key].pass_rate)),
-            )
-            for key, p_value in zip(shared, corrected, strict=True)
-        ),
-        added=tuple(cell for key, cell in after.items() if key not in before),
-        missing=tuple(cell for key, cell in before.items() if key not in after),
-    )
+    return compare_cells(cells_of(base), cells_of(new))
 
 
-def _cell_p_value(base: Cell, new: Cell) -> float | None:
-    if len(base.trials) < 2 or len(new.trials) < 2:
-        return None
-    return fisher_exact(base.passed, len(base.trials), new.passed, len(new.trials))
+def compare_cells(base: Iterable[Cell], new: Iterable[Cell]) -> Comparison:
+    """Compare two results by their cells, sorted by scenario and provider on both sides."""
+    shared: list[tuple[Cell, Cell, tuple[Case, ...], tuple[Case, ...], tuple[Case, ...]]] = []
+    added: list[Cell] = []
+    missing: list[Cell] = []
+    added_failures: list[Case] = []
+    added_flaky: list[Case] = []
+    for before, after in _pairs(base, new):
+        if before is not None and after is not None:
+            pair = before.without_cases(), after.without_cases()
+            shared.append((*pair, _new_failures(after, before), _fixed(after, before), _flaky(after)))
+        elif after is not None:
+            added.append(after.without_cases())
+            added_failures += _new_failures(after, None)
+            added_flaky += _flaky(after)
+        elif before is not None:
+            missing.append(before.without_cases())
+    p_values = holm([_p_value(before, after) for before, after, *_ in shared])
+    cells = [
+        CellComparison(after.scenario_id, after.provider_id, before, after, new_failures, fixed, flaky, p_value)
+        for (before, after, new_failures, fixed, flaky), p_value in zip(shared, p_values, strict=True)
+    ]
+    return Comparison(tuple(cells), tuple(added), tuple(missing), tuple(added_failures), tuple(added_flaky))
 
 
-def _holm(p_values: list[float | None]) -> list[float | None]:
-    """The p values, corrected for there being many of them."""
-    known = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
-    corrected = list(p_values)
-    highest = 0.0
-    for rank, (p, place) in enumerate(known):
-        highest = max(highest, min(1.0, p * (len(known) - rank)))
-        corrected[place] = highest
-    return corrected
-
-
-# --- what makes a comparison fail ----------------------------------------------------------
-
-_COUNTS = ("new-failures", "flaky", "missing")
-_CONDITION = re.compile(r"(?P<name>[a-z0-9-]+?)(?P<sign>[+-])(?P<percent>\d+(?:\.\d+)?)%")
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """One term of ``--fail-on``."""
-
-    text: str
-    name: str
-    change: float | None = None
-    """Signed: -0.05 means a fall by five per cent (of a pass rate: five percentage points). None for counts."""
-
-    def violated(self, comparison: Comparison) -> str:
-        """Why the comparison fails on this; empty when it does not."""
-        if self.change is None:
-            found = len(
-                {
-                    "new-failures": comparison.new_failures,
-                    "flaky": comparison.flaky,
-                    "missing": comparison.missing,
-                }[self.name]
-            )
-            return f"{self.text}: {found}" if found else ""
-        if self.name == "pass-rate":
-            rates = comparison.pass_rate
-            difference = None if rates.base is None or rates.new is None else rates.new - rates.base
+def _pairs(base: Iterable[Cell], new: Iterable[Cell]) -> Iterator[tuple[Cell | None, Cell | None]]:
+    """The cells of both sides that belong together; None where a side has none."""
+    left, right = iter(base), iter(new)
+    before, after = next(left, None), next(right, None)
+    while before is not None or after is not None:
+        if after is None or (before is not None and _place(before) < _place(after)):
+            yield before, None
+            before = next(left, None)
+        elif before is None or _place(after) < _place(before):
+            yield None, after
+            after = next(right, None)
         else:
-            difference = comparison.metrics[self.name].relative
-        if difference is None or not self._beyond(difference):
-            return ""
-        if self.name == "pass-rate":
-            noise = ", which may be noise" if comparison.evidence in ("noise", "unknown") else ""
-            return f"{self.text}: {difference * 100:+.1f} percentage points{noise}"
-        shown = f"{difference * 100:+.1f}%" if math.isfinite(difference) else "up from nothing"
-        return f"{self.text}: {shown}"
-
-    def _beyond(self, difference: float) -> bool:
-        assert self.change is not None
-        # A tenth of a percent of a percent is rounding, not a change.
-        wanted, slack = self.change, 1e-6
-        return difference > wanted + slack if "+" in self.text else difference < wanted - slack
+            yield before, after
+            before, after = next(left, None), next(right, None)
 
 
-def parse_fail_on(text: str) -> tuple[Condition, ...]:
-    """Read ``new-failures,cost+10%,latency+20%,pass-rate-5%``.
-
-    Counts (``new-failures``, ``flaky``, ``missing``) fail on any. ``NAME+N%`` and ``NAME-N%`` fail on a change
-    by more than that; NAME is ``pass-rate`` (percentage points) or one of `METRICS` (per cent).
-
-    Raises:
-        ConfigurationError: A term cannot be read; it is named with what could stand there.
-    """
-    conditions = [_parse_condition(term.strip()) for term in text.split(",") if term.strip()]
-    if not conditions:
-        raise ConfigurationError(f"--fail-on: a condition such as 'new-failures' was wanted, {text!r} was there")
-    return tuple(conditions)
+def _place(cell: Cell) -> tuple[str, str]:
+    return cell.scenario_id, cell.provider_id
 
 
-def _parse_condition(term: str) -> Condition:
-    if term in _COUNTS:
-        return Condition(term, term)
-    changing = ("pass-rate", *METRICS)
-    match = _CONDITION.fullmatch(term)
-    if match is not None and match["name"] in changing:
-        percent = float(match["percent"]) / 100
-        return Condition(term, match["name"], percent if match["sign"] == "+" else -percent)
-    if match is not None and match["name"] in _COUNTS:
-        raise ConfigurationError(f"--fail-on: {match['name']!r} takes no threshold, {term!r} was there")
-    if match is None and term in changing:
-        raise ConfigurationError(f"--fail-on: {term!r} needs a threshold, such as '{term}+10%'")
-    if match is None and any(term.startswith((f"{name}+", f"{name}-")) for name in changing):
-        raise ConfigurationError(f"--fail-on: a threshold such as '+10%' was wanted, {term!r} was there")
-    raise ConfigurationError(f"--fail-on: {term!r} is not one of {', '.join((*_COUNTS, *changing))}")
+def _new_failures(new: Cell, base: Cell | None) -> tuple[Case, ...]:
+    failed_before = {case for case, tally in base.cases.items() if tally.failing} if base is not None else set()
+    return _cases(new, (case for case, tally in new.cases.items() if tally.failing and case not in failed_before))
+
+
+def _fixed(new: Cell, base: Cell) -> tuple[Case, ...]:
+    failed_before = {case for case, tally in base.cases.items() if tally.failing}
+    return _cases(new, (case for case, tally in new.cases.items() if not tally.failing and case in failed_before))
+
+
+def _flaky(new: Cell) -> tuple[Case, ...]:
+    return _cases(new, new.flaky)
+
+
+def _cases(cell: Cell, names: Iterable[str]) -> tuple[Case, ...]:
+    return tuple(Case(cell.scenario_id, cell.provider_id, name, cell.cases[name].to_look_at) for name in names)
+
+
+def _p_value(base: Cell, new: Cell) -> float | None:
+    if base.trials < 2 or new.trials < 2:
+        return None
+    return fisher_exact(base.passed, base.trials, new.passed, new.trials)
 
 
 __all__ = [
@@ -416,9 +335,7 @@ __all__ = [
     "CellComparison",
     "Change",
     "Comparison",
-    "Condition",
     "Evidence",
     "compare",
-    "fisher_exact",
-    "parse_fail_on",
+    "compare_cells",
 ]

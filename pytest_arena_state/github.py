@@ -32,16 +32,14 @@ def write_step_summary(source: Source, environ: Mapping[str, str] = os.environ) 
 
 def failure_annotations(source: Source) -> Iterator[str]:
     """Workflow commands that annotate the first failed runs."""
-    failed = [row for _, row in source.rows if row.status in ("failed", "error") and not row.superseded]
-    reasons = source.reasons() if failed else {}
-    for row in failed[:ANNOTATIONS]:
-        nodeid = row.labels.get("pytest.nodeid", "")
-        title = " / ".join(filter(None, (row.scenario_id, row.provider_id))) or row.run_id
-        message = reasons.get(Path(row.file).stem) or reasons.get(row.run_id) or row.status
-        file = f"file={_property(nodeid.partition('::')[0])}," if "::" in nodeid else ""
-        yield f"::error {file}title={_property(f'arena: {title}')}::{_data(message)}"
-    if len(failed) > ANNOTATIONS:
-        yield f"::notice title=arena::{len(failed) - ANNOTATIONS} more failed runs are in the results"
+    counts = source.notes.count_unsuccessful()
+    total = sum(count for status, count in counts.items() if status != "skipped")
+    for run in source.notes.unsuccessful(min(total, ANNOTATIONS)):
+        title = " / ".join(filter(None, (run.scenario_id, run.provider_id))) or run.stem
+        file = f"file={_property(run.nodeid.partition('::')[0])}," if "::" in run.nodeid else ""
+        yield f"::error {file}title={_property(f'arena: {title}')}::{_data(run.reason or run.status)}"
+    if total > ANNOTATIONS:
+        yield f"::notice title=arena::{total - ANNOTATIONS} more failed runs are in the results"
 
 
 def _data(text: str) -> str:

@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import math
 import re
+from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from .models import RunResult
-    from .results import IndexRow
+from .rates import Interval, mean, pass_hat_k, quantile, wilson
 
-_Z_95 = 1.959963984540054  # standard deviations that hold 95 % of a normal distribution
+if TYPE_CHECKING:
+    from .index import IndexRow
+    from .models import RunResult
+
 # pytest-repeat's `1-5` and the numbers of `parametrize("n", range(5))`: the same test, once more.
 _REPEAT = re.compile(r"(?:(?<=\[)|-)\d+(?:-\d+)*\]$")
 
@@ -30,7 +32,6 @@ _REPEAT = re.compile(r"(?:(?<=\[)|-)\d+(?:-\d+)*\]$")
 class Trial:
     """One attempt at a scenario with a provider."""
 
-    run_id: str
     stem: str
     """Unique within its results, where a run id need not be."""
     scenario_id: str
@@ -66,7 +67,6 @@ def case_of(nodeid: str) -> str:
 def trial_of(stem: str, row: IndexRow, run: RunResult) -> Trial:
     """What a run contributes."""
     return Trial(
-        run_id=row.run_id,
         stem=stem,
         scenario_id=row.scenario_id,
         provider_id=row.provider_id,
@@ -74,151 +74,175 @@ def trial_of(stem: str, row: IndexRow, run: RunResult) -> Trial:
         status=row.status,
         superseded=row.superseded,
         cost_usd=row.cost_usd,
-        tokens=row.input_tokens + row.output_tokens + row.cached_tokens,
-        duration_ns=row.duration_ns,
+        tokens=_finite(row.input_tokens + row.output_tokens + row.cached_tokens),
+        duration_ns=_finite(row.duration_ns),
         turns=sum(message.role == "user" for message in run.messages),
         tools=dict(run.tool_stats.by_tool) if run.tool_stats is not None else {},
     )
 
 
+def _finite(count: int) -> int:
+    # An index may come from anywhere, and integers in JSON have no end; means and quantiles are floats.
+    return max(-(2**63), min(count, 2**63))
+
+
 @dataclass(frozen=True, slots=True)
-class Interval:
-    """Where a rate lies, with 95 % confidence."""
+class Tally:
+    """The trials of one test, within a scenario and with a provider."""
 
-    low: float
-    high: float
+    passed: int
+    failed: int
+    runs: tuple[str, ...]
+    """The stems of all of them."""
+    failing: tuple[str, ...]
+    """Of those that failed in the end: superseded attempts are left out."""
 
+    @property
+    def flaky(self) -> bool:
+        """It both passed and failed."""
+        return bool(self.passed and self.failed)
 
-def wilson(passed: int, total: int) -> Interval:
-    """The Wilson score interval of a rate, at 95 %.
-
-    Unlike the textbook interval it stays within 0 and 1 and says something sensible for few trials
-    and for rates near the ends, which is where test suites are.
-
-    Raises:
-        ValueError: There are no trials, or more passed than there are.
-    """
-    if not 0 <= passed <= total or not total:
-        raise ValueError(f"0 <= passed <= total and total > 0 were wanted, {passed} of {total} were there")
-    rate = passed / total
-    square = _Z_95**2
-    centre = (rate + square / (2 * total)) / (1 + square / total)
-    reach = _Z_95 / (1 + square / total) * math.sqrt(rate * (1 - rate) / total + square / (4 * total * total))
-    # Exact ends: 0 of n cannot be told from a rate of 0, and rounding must not say otherwise.
-    return Interval(0.0 if passed == 0 else centre - reach, 1.0 if passed == total else centre + reach)
-
-
-def pass_hat_k(passed: int, total: int, k: int) -> float | None:
-    """pass^k: how likely ``k`` further trials are to pass all; None when there are fewer than ``k`` trials.
-
-    The unbiased estimate: the share of all selections of ``k`` trials in which every one passed.
-    """
-    return math.comb(passed, k) / math.comb(total, k) if 0 < k <= total else None
-
-
-def quantile(values: Iterable[float], share: float) -> float | None:
-    """The value below which ``share`` of the values lie, interpolated; None when there are none."""
-    ordered = sorted(values)
-    if not ordered:
-        return None
-    place = share * (len(ordered) - 1)
-    below = math.floor(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+    @property
+    def to_look_at(self) -> tuple[str, ...]:
+        """The runs that show what is wrong: those that failed, else all."""
+        return self.failing or self.runs
 
 
 @dataclass(frozen=True)
 class Cell:
-    """All runs of one scenario with one provider: a cell of the matrix."""
+    """All runs of one scenario with one provider, summed up: a cell of the matrix.
+
+    What is called a mean is per trial. None stands where there are no trials.
+    """
 
     scenario_id: str
     provider_id: str
-    runs: tuple[Trial, ...]
+    counts: Counter[str]
+    """Runs by status; superseded attempts are not counted, as in the index."""
+    trials: int
+    """Runs that passed or failed, superseded attempts included."""
+    passed: int
+    """Trials that passed."""
+    mean_cost_usd: float | None
+    mean_tokens: float | None
+    mean_turns: float | None
+    """User messages."""
+    median_ns: float | None
+    p95_ns: float | None
+    """The time within which 95 % of the trials ended."""
+    mean_calls: Mapping[str, float]
+    """By tool, sorted."""
+    flaky: tuple[str, ...]
+    """Tests that both passed and failed."""
+    flakiness: float
+    """How often two trials of one test disagree: 0 when each always ends the same, at most about a half."""
+    cases: Mapping[str, Tally]
+    """By test, sorted."""
 
-    @cached_property
-    def trials(self) -> tuple[Trial, ...]:
-        """The runs that passed or failed, superseded attempts included."""
-        return tuple(run for run in self.runs if run.judged)
-
-    @cached_property
-    def counts(self) -> Counter[str]:
-        """Runs by status; superseded attempts are not counted, as in the index."""
-        return Counter(run.status for run in self.runs if not run.superseded)
+    @property
+    def runs(self) -> int:
+        """All runs, superseded attempts excepted."""
+        return self.counts.total()
 
     @property
     def counted(self) -> int:
         """Runs that passed or failed in the end."""
-        return self.counts.total() - self.counts["skipped"]
-
-    @cached_property
-    def passed(self) -> int:
-        """Trials that passed."""
-        return sum(trial.passed for trial in self.trials)
+        return self.runs - self.counts["skipped"]
 
     @property
     def pass_rate(self) -> float | None:
         """Share of the trials that passed; None without trials."""
-        return self.passed / len(self.trials) if self.trials else None
+        return self.passed / self.trials if self.trials else None
 
     @property
     def interval(self) -> Interval | None:
         """Where the pass rate lies, with 95 % confidence; None without trials."""
-        return wilson(self.passed, len(self.trials)) if self.trials else None
-
-    @cached_property
-    def cases(self) -> Mapping[str, tuple[Trial, ...]]:
-        """The trials by test."""
-        found: dict[str, list[Trial]] = {}
-        for trial in self.trials:
-            found.setdefault(trial.case, []).append(trial)
-        return {case: tuple(trials) for case, trials in sorted(found.items())}
-
-    @cached_property
-    def flaky(self) -> tuple[str, ...]:
-        """Tests that both passed and failed."""
-        return tuple(case for case, trials in self.cases.items() if len({trial.passed for trial in trials}) == 2)
+        return wilson(self.passed, self.trials) if self.trials else None
 
     def pass_hat(self, k: int) -> float | None:
         """pass^k over the trials; None when there are fewer than ``k``."""
-        return pass_hat_k(self.passed, len(self.trials), k)
+        return pass_hat_k(self.passed, self.trials, k)
 
-    @property
-    def mean_cost_usd(self) -> float | None:
-        """Dollars per trial."""
-        return _mean([trial.cost_usd for trial in self.trials])
-
-    @property
-    def mean_tokens(self) -> float | None:
-        """Tokens per trial."""
-        return _mean([trial.tokens for trial in self.trials])
-
-    @property
-    def mean_turns(self) -> float | None:
-        """User messages per trial."""
-        return _mean([trial.turns for trial in self.trials])
-
-    def latency_ns(self, share: float) -> float | None:
-        """The time below which ``share`` of the trials took: 0.5 is the median."""
-        return quantile([trial.duration_ns for trial in self.trials], share)
-
-    def mean_calls(self) -> dict[str, float]:
-        """Calls per trial by tool."""
-        total: Counter[str] = Counter()
-        for trial in self.trials:
-            total.update(trial.tools)
-        return {tool: count / len(self.trials) for tool, count in sorted(total.items())}
+    def without_cases(self) -> Cell:
+        """The same without its tests: small, however many runs it has."""
+        return replace(self, cases={})
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return math.fsum(values) / len(values) if values else None
+def cell_of(scenario_id: str, provider_id: str, runs: Iterable[Trial]) -> Cell:
+    """Sum up all runs of a scenario with a provider."""
+    counts: Counter[str] = Counter()
+    calls: Counter[str] = Counter()
+    costs, tokens, turns, times = array("d"), array("d"), array("d"), array("d")
+    cases: dict[str, _Case] = {}
+    passed = 0
+    for run in runs:
+        if not run.superseded:
+            counts[run.status] += 1
+        if not run.judged:
+            continue
+        passed += run.passed
+        costs.append(run.cost_usd)
+        tokens.append(run.tokens)
+        turns.append(run.turns)
+        times.append(run.duration_ns)
+        calls.update(run.tools)
+        case = cases.setdefault(run.case, _Case())
+        case.runs.append(run.stem)
+        case.passed += run.passed
+        if not run.passed and not run.superseded:
+            case.failing.append(run.stem)
+    tallies = {name: case.tally() for name, case in sorted(cases.items())}
+    return Cell(
+        scenario_id,
+        provider_id,
+        counts,
+        trials=len(costs),
+        passed=passed,
+        mean_cost_usd=mean(costs),
+        mean_tokens=mean(tokens),
+        mean_turns=mean(turns),
+        median_ns=quantile(times, 0.5),
+        p95_ns=quantile(times, 0.95),
+        mean_calls={tool: count / len(costs) for tool, count in sorted(calls.items())},
+        flaky=tuple(name for name, tally in tallies.items() if tally.flaky),
+        flakiness=_flakiness(tallies.values()),
+        cases=tallies,
+    )
+
+
+@dataclass
+class _Case:
+    passed: int = 0
+    runs: list[str] = field(default_factory=list)
+    failing: list[str] = field(default_factory=list)
+
+    def tally(self) -> Tally:
+        return Tally(self.passed, len(self.runs) - self.passed, tuple(self.runs), tuple(self.failing))
+
+
+def _flakiness(tallies: Iterable[Tally]) -> float:
+    # Pairs of different tests are not looked at: a scenario whose one test always passes and whose
+    # other one always fails is broken, not flaky.
+    pairs = disagreeing = 0
+    for tally in tallies:
+        pairs += math.comb(tally.passed + tally.failed, 2)
+        disagreeing += tally.passed * tally.failed
+    return disagreeing / pairs if pairs else 0.0
+
+
+def cells_in_order(runs: Iterable[Trial]) -> Iterator[Cell]:
+    """The cells of runs that are sorted by scenario and provider; those of one cell are in memory at a time."""
+    for (scenario_id, provider_id), group in groupby(runs, key=_place):
+        yield cell_of(scenario_id, provider_id, group)
 
 
 def cells_of(runs: Iterable[Trial]) -> list[Cell]:
     """The runs by scenario and provider, sorted by both."""
-    found: dict[tuple[str, str], list[Trial]] = {}
-    for run in runs:
-        found.setdefault((run.scenario_id, run.provider_id), []).append(run)
-    return [Cell(*key, tuple(runs)) for key, runs in sorted(found.items())]
+    return list(cells_in_order(sorted(runs, key=_place)))
+
+
+def _place(run: Trial) -> tuple[str, str]:
+    return run.scenario_id, run.provider_id
 
 
 def trial_results(cell: Cell) -> dict[str, Any] | None:
@@ -226,46 +250,18 @@ def trial_results(cell: Cell) -> dict[str, Any] | None:
 
     ``pass_hat_k`` holds an estimate for each k up to the number of trials, at most ten.
     """
-    total = len(cell.trials)
-    if total < 2:
+    if cell.trials < 2 or cell.interval is None:
         return None
-    interval = wilson(cell.passed, total)
     return {
-        "trial_count": total,
+        "trial_count": cell.trials,
         "passed": cell.passed,
-        "pass_rate": cell.passed / total,
-        "pass_rate_low": interval.low,
-        "pass_rate_high": interval.high,
-        "pass_hat_k": {str(k): cell.pass_hat(k) for k in range(1, min(total, 10) + 1)},
+        "pass_rate": cell.pass_rate,
+        "pass_rate_low": cell.interval.low,
+        "pass_rate_high": cell.interval.high,
+        "pass_hat_k": {str(k): cell.pass_hat(k) for k in range(1, min(cell.trials, 10) + 1)},
         "flaky": list(cell.flaky),
-        "flakiness": flakiness(cell),
+        "flakiness": cell.flakiness,
     }
 
 
-def flakiness(cell: Cell) -> float:
-    """How often two trials of one test disagree: 0 when each always ends the same, at most about a half.
-
-    Pairs of different tests are not looked at: a scenario whose one test always passes and whose
-    other one always fails is broken, not flaky.
-    """
-    pairs = disagreeing = 0
-    for trials in cell.cases.values():
-        passed = sum(trial.passed for trial in trials)
-        pairs += math.comb(len(trials), 2)
-        disagreeing += passed * (len(trials) - passed)
-    return disagreeing / pairs if pairs else 0.0
-
-
-__all__ = [
-    "Cell",
-    "Interval",
-    "Trial",
-    "case_of",
-    "cells_of",
-    "flakiness",
-    "pass_hat_k",
-    "quantile",
-    "trial_of",
-    "trial_results",
-    "wilson",
-]
+__all__ = ["Cell", "Tally", "Trial", "case_of", "cell_of", "cells_in_order", "cells_of", "trial_of", "trial_results"]

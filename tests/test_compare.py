@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_arena_state.compare import Change, compare, fisher_exact, parse_fail_on
+from pytest_arena_state.compare import Change, compare
 from pytest_arena_state.errors import ConfigurationError
+from pytest_arena_state.fail_on import parse_fail_on
+from pytest_arena_state.rates import fisher_exact
 from pytest_arena_state.reporters.comparison import render_json, render_markdown
 from pytest_arena_state.trials import Trial
 
 
 def trial(status: str = "passed", **fields: Any) -> Trial:
     given: dict[str, Any] = {
-        "run_id": "run",
         "stem": "run",
         "scenario_id": "refund",
         "provider_id": "gpt",

@@ -52,8 +52,10 @@ CORE = (
     "shards",
     "summary",
     "termination",
+    "rates",
     "trials",
     "compare",
+    "fail_on",
     "reporters",
     "github",
 )

@@ -11,7 +11,8 @@ from .markdown import SIGNS, cut_blocks
 from .text import code, percent, plural, points, seconds, table, usd
 
 if TYPE_CHECKING:
-    from ..compare import Case, CellComparison, Change, Comparison, Condition, Evidence
+    from ..compare import Case, CellComparison, Change, Comparison, Evidence
+    from ..fail_on import Condition
 
 _LISTED = 50  # tests under each heading
 _ROWS = 100  # cells in the table
@@ -71,7 +72,7 @@ def _blocks(comparison: Comparison, conditions: Sequence[Condition]) -> Iterator
         if cells:
             yield f"## {title} ({len(cells):,})\n"
             for cell in cells[:_LISTED]:
-                yield f"- {code(cell.scenario_id)} with {code(cell.provider_id)} ({plural(len(cell.runs), 'run')})"
+                yield f"- {code(cell.scenario_id)} with {code(cell.provider_id)} ({plural(cell.runs, 'run')})"
             if len(cells) > _LISTED:
                 yield f"- and {len(cells) - _LISTED:,} more"
             yield ""

@@ -3,7 +3,7 @@
 The file holds a page, a style sheet and a script, which stand in ``html/`` as files of their own, and the
 data as blocks of compressed JSON: one with a small row for each run, which the page reads at once, and
 one for every few hundred conversations, which it reads when somebody looks at one of them. Writing
-keeps the rows and one block in memory, whatever the number of runs.
+keeps one block in memory, whatever the number of runs.
 
 What models said is hostile. Base64 cannot leave its block; the page makes text nodes only and has
 a content security policy that runs the one script whose hash it names, and lets nothing out.
@@ -13,19 +13,18 @@ The same results give the same bytes (with the same zlib).
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
 import html
 import tempfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import IO, TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Self
 
 from .. import __version__
 from .._wire import dumps
-from ..compare import Case, Comparison, compare
-from ..trials import cells_of
+from ..compare import Case, Comparison, compare_cells
 
 if TYPE_CHECKING:
     from .source import Reported, Source
@@ -35,6 +34,10 @@ _CHUNK_BYTES = 512 * 1024  # of JSON; decoding one takes some milliseconds
 _SPOOL_BYTES = 8 * 1024 * 1024  # compressed conversations in memory; more go to a temporary file
 _MEDIA_LIMIT = 512 * 1024  # characters of base64; larger images are named, not shown
 _MEDIA_TOTAL = 12 * 1024 * 1024  # characters of base64 in one report
+_TEXT_LENGTH = 24  # characters; shorter texts stay where they are
+TEXT_MARK = "\x7f"
+"""Begins what stands for a text: ``\x7f3`` is the fourth. A text that begins so is always replaced."""
+SCRIPTS = ("report.js",)
 # What a browser draws without running anything. SVG is a document with scripts, so it is not here.
 _SAFE_IMAGES = frozenset(("image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/bmp"))
 _STATUSES = ("error", "failed", "skipped", "passed")
@@ -44,22 +47,32 @@ def write(source: Source, stream: BinaryIO, *, baseline: Source | None = None) -
     """Write the report; the change against ``baseline`` is shown in it."""
     assets = files(__package__) / "html"
     style = (assets / "report.css").read_text(encoding="utf-8").strip()
-    script = (assets / "report.js").read_text(encoding="utf-8").strip()
+    script = "\n".join((assets / name).read_text(encoding="utf-8").strip() for name in SCRIPTS)
     template = (assets / "template.html").read_text(encoding="utf-8")
     title = f"Arena results: {source.name}" if source.name else "Arena results"
     values = {"policy": _policy(style, script), "title": html.escape(title), "style": style, "script": script}
-    with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:
-        packed = _pack(source, spool)
-        overview = dumps(_overview(source, packed, baseline))
-        before, between, after = template.split("{{data}}")
+    before, between, after = template.split("{{data}}")
+    with (
+        tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as conversations,
+        tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as rows,
+    ):
+        packed = _pack(source, conversations, rows)
+        head = _overview(source, packed, baseline)
         stream.write(_filled(before, values))
-        stream.write(_block("overview", _compressed(overview)))
+        with _Block(stream, "overview") as block:
+            block.write(dumps(head)[:-1] + b',"rows":[')
+            _copy(rows, block.write)
+            block.write(b"]}")
         # The script stands between the overview and the conversations: the page shows while they are still read.
         stream.write(_filled(between, values))
-        spool.seek(0)
-        while piece := spool.read(1 << 20):
-            stream.write(piece)
+        _copy(conversations, stream.write)
         stream.write(_filled(after, values))
+
+
+def _copy(spool: IO[bytes], write: Callable[[bytes], object]) -> None:
+    spool.seek(0)
+    while piece := spool.read(1 << 20):
+        write(piece)
 
 
 def _filled(template: str, values: Mapping[str, str]) -> bytes:
@@ -91,13 +104,34 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _compressed(content: bytes) -> bytes:
-    # Without the time of day, which would make every report differ.
-    return base64.b64encode(gzip.compress(content, compresslevel=6, mtime=0))
+class _Block:
+    """Data within the page: compressed, and in letters that mean nothing in HTML."""
 
+    def __init__(self, stream: IO[bytes], name: str) -> None:
+        self._stream = stream
+        self._name = name
+        # A gzip header without the time of day, which would make every report differ.
+        self._gzip = zlib.compressobj(9, zlib.DEFLATED, 31)
+        self._left = b""
 
-def _block(name: str, content: bytes) -> bytes:
-    return b'<script type="text/plain" id="%b">%b</script>\n' % (name.encode(), content)
+    def __enter__(self) -> Self:
+        self._stream.write(b'<script type="text/plain" id="%b">' % self._name.encode())
+        return self
+
+    def write(self, content: bytes) -> None:
+        """Add to the data."""
+        self._encode(self._gzip.compress(content), whole=False)
+
+    def __exit__(self, *_: object) -> None:
+        self._encode(self._gzip.flush(), whole=True)
+        self._stream.write(b"</script>\n")
+
+    def _encode(self, content: bytes, *, whole: bool) -> None:
+        # Three bytes are four letters, so a piece ends where three end; only the last may end anywhere.
+        content = self._left + content
+        end = len(content) if whole else len(content) - len(content) % 3
+        self._left = content[end:]
+        self._stream.write(base64.b64encode(content[:end]))
 
 
 # --- the rows and the conversations ----------------------------------------------------------
@@ -117,36 +151,67 @@ class _Table:
 class _Packed:
     """What the overview says of the conversations."""
 
-    rows: list[list[Any]] = field(default_factory=list)
     tables: dict[str, _Table] = field(
         default_factory=lambda: {name: _Table() for name in ("scenarios", "providers", "regions", "tools", "tags")}
     )
     chunks: int = 0
 
 
-def _pack(source: Source, spool: IO[bytes]) -> _Packed:
-    """Write the conversations into blocks and collect their rows."""
+def _pack(source: Source, conversations: IO[bytes], rows: IO[bytes]) -> _Packed:
+    """Write the conversations into blocks, and a row for each."""
     packed = _Packed()
-    lines: list[bytes] = []
-    size = media = 0
-    for each in source:
+    chunk = _Chunk()
+    media = 0
+    for number, each in enumerate(source):
         document, media = _slim(each.run.to_dict(), media)
-        line = dumps(document)
-        if lines and (len(lines) == _CHUNK_RUNS or size + len(line) > _CHUNK_BYTES):
-            _flush(packed, lines, spool)
-            size = 0
-        packed.rows.append(_row(each, packed, len(lines)))
-        lines.append(line)
-        size += len(line)
-    if lines:
-        _flush(packed, lines, spool)
+        if chunk.full:
+            chunk.write(conversations, packed)
+        rows.write((b",\n" if number else b"\n") + dumps(_row(each, packed, len(chunk.frames))))
+        chunk.add(document)
+    if chunk.frames:
+        chunk.write(conversations, packed)
     return packed
 
 
-def _flush(packed: _Packed, lines: list[bytes], spool: IO[bytes]) -> None:
-    spool.write(_block(f"chunk-{packed.chunks}", _compressed(b"\n".join(lines))))
-    packed.chunks += 1
-    lines.clear()
+class _Chunk:
+    """Conversations that are compressed together: first what is alike in all of them, then what was said.
+
+    Apart, both compress better: the frames are nearly the same, and the texts are words among words.
+    """
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self._texts: list[bytes] = []
+        self._size = 0
+
+    @property
+    def full(self) -> bool:
+        return len(self.frames) == _CHUNK_RUNS or self._size > _CHUNK_BYTES
+
+    def add(self, document: dict[str, Any]) -> None:
+        """Add a conversation."""
+        texts: dict[str, int] = {}
+        self.frames.append(dumps(_frame(document, texts)))
+        self._texts.append(dumps(list(texts)))
+        self._size += len(self.frames[-1]) + len(self._texts[-1])
+
+    def write(self, conversations: IO[bytes], packed: _Packed) -> None:
+        """Write what was added, and begin anew."""
+        with _Block(conversations, f"chunk-{packed.chunks}") as block:
+            block.write(b"\n".join([*self.frames, *self._texts]))
+        packed.chunks += 1
+        self.frames, self._texts, self._size = [], [], 0
+
+
+def _frame(value: Any, texts: dict[str, int]) -> Any:
+    """The value with its texts replaced by their numbers; the page puts them back."""
+    if isinstance(value, str):
+        if len(value) < _TEXT_LENGTH and not value.startswith(TEXT_MARK):
+            return value
+        return f"{TEXT_MARK}{texts.setdefault(value, len(texts))}"
+    if isinstance(value, dict):
+        return {key: _frame(item, texts) for key, item in value.items()}
+    return [_frame(item, texts) for item in value] if isinstance(value, list) else value
 
 
 def _row(each: Reported, packed: _Packed, line: int) -> list[Any]:
@@ -199,27 +264,20 @@ def _slim(document: dict[str, Any], spent: int) -> tuple[dict[str, Any], int]:
 
 
 def _overview(source: Source, packed: _Packed, baseline: Source | None) -> dict[str, Any]:
-    index = source.index.to_dict()
-    named = ("timestamp", "total_runs", "successful", "errors", "skipped", "total_cost", "total_tokens", "completeness")
+    change = None
+    if baseline is not None:
+        change = _change(compare_cells(baseline.cells(), source.cells()), baseline.name, packed)
     return {
         "version": __version__,
         "name": source.name,
-        **{key: index[key] for key in named},
+        "timestamp": source.notes.timestamp,
+        "completeness": source.completeness.to_dict(),
         "statuses": _STATUSES,
-        **{name: list(table.texts) for name, table in packed.tables.items()},
         "chunks": packed.chunks,
-        "rows": packed.rows,
-        "flaky": _flaky(source),
-        "baseline": None
-        if baseline is None
-        else _change(compare(baseline.trials(), source.trials()), baseline.name, packed),
+        "flaky": [stem for cell in source.cells() for test in cell.flaky for stem in cell.cases[test].runs],
+        "baseline": change,
+        **{name: list(table.texts) for name, table in packed.tables.items()},
     }
-
-
-def _flaky(source: Source) -> list[int]:
-    """The rows of tests whose trials disagree."""
-    stems = {trial.stem for cell in cells_of(source.trials()) for case in cell.flaky for trial in cell.cases[case]}
-    return [place for place, (stem, _) in enumerate(source.rows) if stem in stems]
 
 
 def _change(comparison: Comparison, name: str, packed: _Packed) -> dict[str, Any]:
@@ -244,7 +302,7 @@ def _change(comparison: Comparison, name: str, packed: _Packed) -> dict[str, Any
                 cell.base.pass_rate,
                 cell.evidence,
                 cell.base.mean_cost_usd,
-                _milliseconds(cell.base.latency_ns(0.5)),
+                _milliseconds(cell.base.median_ns),
             ]
             for cell in comparison.cells
         ],

@@ -1,38 +1,40 @@
-"""Where a reporter gets its runs: an index, and the runs themselves, one at a time.
+"""Where a reporter gets its runs: each with its row of the index, one at a time.
 
-Everything that `results` reads is a source, with our index, with Arena's, or with none; where there are no
-rows, they are made in a pass over the runs. A source can be read as often as a reporter needs.
+Everything that `reading` reads is a source, with our index, with Arena's, or with none; where there is no
+row, it is made from the run. A source can be read as often as a reporter needs. What a summary needs of all runs
+is noted during the first pass over them, whoever makes it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import document
 from .._wire import format_time
 from ..errors import ResultsError
+from ..index import Completeness, IndexRow
 from ..naming import name_runs
-from ..results import Completeness, Index, IndexRow, iterate_results, make_index, read_index
+from ..reading import open_results
 from ..telemetry import OUTCOME_ASSERTION
-from ..trials import Trial, trial_of
+from .notes import Notes
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from ..models import RunResult
+    from ..reading import StoredResults, StoredRun
+    from ..trials import Cell
 
 _NAMED = 5  # runs that an error names
+_SOUGHT = 5_000  # runs among whose names those like a wrong one are sought
 _REASON_LIMIT = 300  # characters; what fits a line or two
 
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """A run with its place in the index."""
+    """A run with its row of the index."""
 
     stem: str
     """Unique within the source."""
@@ -45,133 +47,141 @@ class Reported:
         return "" if self.row.status == "passed" else reason_of(self.run)
 
 
-@dataclass(frozen=True)
 class Source:
     """Runs to report; iterating reads them one at a time, in the order of the index."""
 
-    index: Index
-    """With a row and a stem for each run."""
-    read: Callable[[], Iterator[RunResult]]
-    name: str = ""
-    """What to call it in messages and headings."""
-    _trials: list[Trial] = field(default_factory=list, repr=False, compare=False)
-    _reasons: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    def __init__(
+        self,
+        read: Callable[[], Iterator[Reported]],
+        *,
+        name: str = "",
+        completeness: Completeness | None = None,
+        timestamp: str = "",
+    ) -> None:
+        """Describe a source; nothing is read yet.
+
+        Args:
+            read: Reads all runs, as often as it is called.
+            name: What to call it in messages and headings.
+            completeness: What is known to be missing.
+            timestamp: When the last run ended; RFC 3339, found out from the runs when empty.
+        """
+        self.name = name
+        self.completeness = completeness if completeness is not None else Completeness()
+        self._read = read
+        self._timestamp = timestamp
+        self._notes: Notes | None = None
 
     @classmethod
-    def of(cls, runs: Sequence[RunResult], name: str = "") -> Source:
-        """Runs that are in memory."""
-        return cls(_indexed(lambda: iter(runs), Index()), lambda: iter(runs), name)
+    def of(cls, runs: Sequence[RunResult], name: str = "", *, superseded: frozenset[int] = frozenset()) -> Source:
+        """Runs that are in memory; those at some places count as superseded."""
+        stems = name_runs([(run.run_id, (place,)) for place, run in enumerate(runs)])
+
+        def read() -> Iterator[Reported]:
+            for place, (stem, run) in enumerate(zip(stems, runs, strict=True)):
+                yield _reported(stem, None, run, superseded=place in superseded)
+
+        return cls(read, name=name)
 
     def __iter__(self) -> Iterator[Reported]:
         """Each run, with its row.
 
         Raises:
+            OSError: Something cannot be read.
             ResultsError: The index and the runs are not of the same results.
         """
-        rows = self.index.runs
-        seen = 0
-        trials: list[Trial] = []
-        for run in self.read():
-            if seen == len(rows) or rows[seen].run_id != run.run_id:
-                wanted = repr(rows[seen].run_id) if seen < len(rows) else "no further run"
-                raise ResultsError(self.name, f"the index has {wanted} at {seen + 1}, {run.run_id!r} was there")
-            each = Reported(self.index.run_ids[seen], rows[seen], run)
+        notes = Notes()
+        ended = None
+        for each in self._read():
+            notes.add(each)
+            if each.run.end_time is not None and (ended is None or each.run.end_time > ended):
+                ended = each.run.end_time
             yield each
-            trials.append(trial_of(each.stem, each.row, run))
-            if reason := each.reason:
-                self._reasons[each.stem] = reason
-            seen += 1
-        if seen != len(rows):
-            raise ResultsError(self.name, f"{len(rows)} runs were wanted by the index, {seen} were there")
-        self._trials[:] = trials
+        notes.timestamp = self._timestamp or (format_time(ended) if ended is not None else "")
+        self._notes = notes
 
-    def trials(self) -> list[Trial]:
-        """What each run contributes to a comparison; the runs are read for it unless they were before."""
-        self._read_once()
-        return self._trials
-
-    def reasons(self) -> dict[str, str]:
-        """Why runs did not pass, by stem; the runs are read for it unless they were before."""
-        self._read_once()
-        return self._reasons
-
-    def _read_once(self) -> None:
-        if not self._trials:
+    @property
+    def notes(self) -> Notes:
+        """What all runs contribute to a summary; they are read for it unless they were before."""
+        if self._notes is None:
             for _ in self:
                 pass
+        assert self._notes is not None
+        return self._notes
 
-    def find(self, name: str) -> Reported:
-        """The run with this stem, else the only run with this id.
-
-        Raises:
-            ResultsError: There is none, or there are several; the stems to choose from are named.
-        """
-        stems = [stem for stem, row in self.rows if name == stem] or [
-            stem for stem, row in self.rows if name == row.run_id
-        ]
-        if len(stems) == 1:
-            return next(each for each in self if each.stem == stems[0])
-        if stems:
-            raise ResultsError(self.name, f"{len(stems)} runs have the id {name!r}: {', '.join(stems[:_NAMED])}")
-        alike = get_close_matches(name, [stem for stem, _ in self.rows], _NAMED, 0.4)
-        hint = f"; there are {', '.join(alike)}" if alike else ""
-        raise ResultsError(self.name, f"no run {name!r} among {len(self.rows)}{hint}")
-
-    @cached_property
-    def rows(self) -> list[tuple[str, IndexRow]]:
-        """The stems with their rows, without reading a run."""
-        return list(zip(self.index.run_ids, self.index.runs, strict=True))
+    def cells(self) -> Iterator[Cell]:
+        """The cells of the matrix, sorted by scenario and provider."""
+        return self.notes.cells()
 
 
 def open_source(path: str | Path) -> Source:
-    """Results on disk, in any form that `results.iterate_results` reads.
+    """Results on disk, in any form that `reading.open_results` reads.
 
     Raises:
         OSError: Something cannot be read.
         ResultsError: A file is not what it should be; it is named.
     """
-    file = Path(path)
-    if not file.exists():
-        raise ResultsError(str(path), "no results there")
-    try:
-        index = read_index(file)
-    except FileNotFoundError:
-        index = Index()
-    except ResultsError:
-        if file.is_dir() or file.suffix == ".jsonl":
-            raise
-        index = Index()  # a `.json` of one run, or a list of runs
+    stored = open_results(path)
 
-    def read() -> Iterator[RunResult]:
-        return iterate_results(file)
+    def read() -> Iterator[Reported]:
+        for each in stored:
+            yield _reported(each.stem, each.row, each.load(), where=each.where)
 
-    if not index.runs or len(index.runs) != len(index.run_ids):
-        index = _indexed(read, index)
-    return Source(index, read, str(path))
-
-
-def _indexed(read: Callable[[], Iterator[RunResult]], known: Index) -> Index:
-    """An index with a row for each run, and with what a given one says beside that."""
-    rows: list[dict[str, Any]] = []
-    packs: set[str] = set()
-    ended: datetime | None = known.timestamp
-    for run in read():
-        wire = run.to_dict()
-        row = document.row_of(wire)
-        rows.append({"run_id": row.pop("run_id"), "file": "", **row})
-        packs.add(run.prompt_pack)
-        if run.end_time is not None and (ended is None or run.end_time > ended):
-            ended = run.end_time
-    stems = known.run_ids
-    if len(stems) != len(rows):
-        stems = name_runs([(row["run_id"], (place,)) for place, row in enumerate(rows)])
-    index = make_index(
-        list(zip(stems, rows, strict=True)),
-        prompt_packs=packs,
-        timestamp=format_time(ended) if ended is not None else None,
-        completeness=Completeness().to_dict(),
+    header = stored.header
+    return Source(
+        read,
+        name=stored.name,
+        completeness=header.completeness,
+        timestamp=format_time(header.timestamp) if header.timestamp is not None else "",
     )
-    return Index.from_dict(index)
+
+
+def _reported(
+    stem: str, row: IndexRow | None, run: RunResult, *, where: str = "", superseded: bool = False
+) -> Reported:
+    if row is None:
+        derived = {**document.row_of(run.to_dict()), "superseded": superseded}
+        return Reported(stem, IndexRow.from_dict({"file": "", **derived}), run)
+    if row.run_id != run.run_id:
+        raise ResultsError(where, f"its index wants {row.run_id!r} there, and it is {run.run_id!r}")
+    return Reported(stem, row, run)
+
+
+def find_run(path: str | Path, name: str) -> Reported:
+    """The run with this stem, else the only run with this id; the others are not read for it.
+
+    Raises:
+        OSError: Something cannot be read.
+        ResultsError: There is none, or there are several; what there is to choose from is named.
+    """
+    stored = open_results(path)
+    alike: list[StoredRun] = []
+    count = 0
+    for each in stored:
+        if each.stem == name:
+            return _reported(each.stem, each.row, each.load(), where=each.where)
+        if (each.row.run_id if each.row is not None else each.load().run_id) == name:
+            count += 1
+            if count <= _NAMED:
+                alike.append(each)
+    if count == 1:
+        return _reported(alike[0].stem, alike[0].row, alike[0].load(), where=alike[0].where)
+    if alike:
+        stems = ", ".join(each.stem for each in alike)
+        raise ResultsError(stored.name, f"{count} runs have the id {name!r}: name one of {stems}")
+    raise ResultsError(stored.name, _not_found(stored, name))
+
+
+def _not_found(stored: StoredResults, name: str) -> str:
+    stems: list[str] = []
+    count = 0
+    for each in stored:
+        count += 1
+        if len(stems) < _SOUGHT:
+            stems.append(each.stem)
+    holding = [stem for stem in stems if name.lower() in stem.lower()]
+    near = list(dict.fromkeys([*holding[:_NAMED], *get_close_matches(name, stems, _NAMED, 0.4)]))[:_NAMED]
+    return f"no run {name!r} among {count:,}" + (f"; there are {', '.join(near)}" if near else "")
 
 
 def reason_of(run: RunResult) -> str:
@@ -202,4 +212,4 @@ def _reason(run: RunResult) -> str:
     return ""
 
 
-__all__ = ["Reported", "Source", "open_source", "reason_of"]
+__all__ = ["Reported", "Source", "find_run", "open_source", "reason_of"]

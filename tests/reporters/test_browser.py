@@ -245,8 +245,7 @@ def test_many_runs_are_paged(opened: Callable[..., Report], make_run: Callable[.
 def test_superseded_attempts_are_hidden_until_asked_for(
     opened: Callable[..., Report], make_run: Callable[..., RunResult]
 ) -> None:
-    source = Source.of([make_run("old", "failed"), make_run("new")])
-    source.index.runs[0].superseded = True
+    source = Source.of([make_run("old", "failed"), make_run("new")], superseded=frozenset({0}))
     report = opened(source)
     page = report.open()
 

@@ -89,8 +89,7 @@ def test_the_facts_of_a_run_are_in_its_output(source: Source, tmp_path: Path) ->
 
 
 def test_a_superseded_attempt_fails_nothing(make_run: Callable[..., RunResult], tmp_path: Path) -> None:
-    source = Source.of([make_run("run", "failed"), make_run("run")])
-    source.index.runs[0].superseded = True
+    source = Source.of([make_run("run", "failed"), make_run("run")], superseded=frozenset({0}))
 
     root = written(source, tmp_path)
 

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_arena_state.models import RunResult
-from pytest_arena_state.reporters.markdown import render_summary, render_transcript
+from pytest_arena_state.reporters.markdown import render_summary
 from pytest_arena_state.reporters.source import Source
 from pytest_arena_state.reporters.text import code, fence, percent, seconds, table, visible
+from pytest_arena_state.reporters.transcript import render_transcript
 
 
 def test_the_summary_begins_with_the_totals(source: Source) -> None:
@@ -46,8 +47,7 @@ def test_what_did_not_pass_is_listed_errors_first_with_the_reason(source: Source
 
 
 def test_a_superseded_attempt_is_not_listed(make_run: Callable[..., RunResult]) -> None:
-    source = Source.of([make_run("first", "failed"), make_run("again")])
-    source.index.runs[0].superseded = True
+    source = Source.of([make_run("first", "failed"), make_run("again")], superseded=frozenset({0}))
 
     assert "## Failed" not in render_summary(source)
     assert "1/1, flaky" not in render_summary(source)
@@ -92,8 +92,8 @@ def test_a_summary_fits_where_it_must(make_run: Callable[..., RunResult]) -> Non
 
 
 def test_what_is_lost_is_said_first(source: Source) -> None:
-    source.index.completeness.crashed = 1
-    source.index.completeness.troubles = {"a save was cut off": 2}
+    source.completeness.crashed = 1
+    source.completeness.troubles = {"a save was cut off": 2}
 
     text = render_summary(source)
 

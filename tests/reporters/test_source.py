@@ -8,7 +8,7 @@ import pytest
 from pytest_arena_state.errors import ConfigurationError, ResultsError
 from pytest_arena_state.models import RunResult
 from pytest_arena_state.reporters import FORMATS, format_of, write_report
-from pytest_arena_state.reporters.source import Source, open_source, reason_of
+from pytest_arena_state.reporters.source import Source, find_run, open_source, reason_of
 
 
 def test_runs_come_with_their_rows(source: Source) -> None:
@@ -25,8 +25,8 @@ def test_runs_come_with_their_rows(source: Source) -> None:
 def test_results_without_an_index_get_rows(on_disk: Path) -> None:
     opened = open_source(on_disk)
 
-    assert (opened.index.total_runs, opened.index.successful, opened.index.errors) == (6, 2, 3)
-    assert [each.run.run_id for each in opened] == opened.index.run_ids
+    assert [each.row.status for each in opened] == ["passed", "failed", "error", "skipped", "passed", "failed"]
+    assert [each.run.run_id for each in opened] == [each.stem for each in opened]
 
 
 def test_a_directory_that_arena_wrote_gets_rows(tmp_path: Path, suite: list[RunResult]) -> None:
@@ -40,43 +40,59 @@ def test_a_directory_that_arena_wrote_gets_rows(tmp_path: Path, suite: list[RunR
     opened = open_source(tmp_path)
 
     assert [(each.stem, each.row.status) for each in opened][1] == ("second", "failed")
+    assert opened.notes.timestamp == "2026-05-02T00:00:00Z"
 
 
 def test_the_file_of_one_run_is_a_source(tmp_path: Path, suite: list[RunResult]) -> None:
     path = tmp_path / "one.json"
     path.write_text(json.dumps(suite[0].to_dict()), encoding="utf-8")
 
-    assert [each.stem for each in open_source(path)] == ["first"]
+    assert [each.stem for each in open_source(path)] == ["one"]
 
 
-def test_two_runs_with_one_id_are_told_apart(suite: list[RunResult]) -> None:
-    stems = Source.of([suite[0], suite[0]]).index.run_ids
+def test_two_runs_with_one_id_are_told_apart(tmp_path: Path, suite: list[RunResult]) -> None:
+    path = lines_of(tmp_path, [suite[0], suite[1], suite[0]])
 
-    assert len(set(stems)) == 2
+    stems = [each.stem for each in open_source(path)]
 
-
-def test_an_index_of_other_results_is_an_error(suite: list[RunResult]) -> None:
-    index = Source.of(suite).index
-
-    with pytest.raises(ResultsError, match="the index has 'first' at 1, 'second' was there"):
-        list(Source(index, lambda: iter(suite[1:])))
-    with pytest.raises(ResultsError, match="6 runs were wanted by the index, 5 were there"):
-        list(Source(index, lambda: iter(suite[:5])))
+    assert stems[1] == "second"
+    assert len({*stems, "first"}) == 4
 
 
-def test_a_run_is_found_by_its_stem_or_its_id(suite: list[RunResult]) -> None:
-    source = Source.of([*suite, suite[0]], "results")
+def lines_of(folder: Path, runs: list[RunResult], index: list[RunResult] | None = None) -> Path:
+    """A `.jsonl` of runs, with the index of others where some are given."""
+    path = folder / "results.jsonl"
+    path.write_bytes(b"".join(json.dumps(run.to_dict()).encode() + b"\n" for run in runs))
+    if index is not None:
+        rows = [{"run_id": run.run_id, "file": path.name} for run in index]
+        written = {"run_ids": [run.run_id for run in index], "runs": rows, "format_version": 1}
+        path.with_name("results.index.json").write_text(json.dumps(written), encoding="utf-8")
+    return path
 
-    assert source.find("second").run.run_id == "second"
-    assert source.find(source.index.run_ids[-1]).run.run_id == "first"
-    with pytest.raises(ResultsError, match="results: 2 runs have the id 'first': first~"):
-        source.find("first")
-    with pytest.raises(ResultsError, match="results: no run 'secnd' among 7; there are second"):
-        source.find("secnd")
+
+def test_an_index_of_other_results_is_an_error(tmp_path: Path, suite: list[RunResult]) -> None:
+    with pytest.raises(ResultsError, match=r"results\.jsonl:1: its index wants 'first' there, and it is 'second'"):
+        list(open_source(lines_of(tmp_path, suite[1:], suite)))
+    with pytest.raises(ResultsError, match="it names 6 runs, and there are 5"):
+        list(open_source(lines_of(tmp_path, suite[:5], suite)))
+    with pytest.raises(ResultsError, match=r"it names 5 runs, and there are more: .*results\.jsonl:6"):
+        list(open_source(lines_of(tmp_path, suite, suite[:5])))
+
+
+def test_a_run_is_found_by_its_stem_or_its_id(tmp_path: Path, suite: list[RunResult]) -> None:
+    path = lines_of(tmp_path, [*suite, suite[0]])
+    last = [each.stem for each in open_source(path)][-1]
+
+    assert find_run(path, "second").run.run_id == "second"
+    assert find_run(path, last).run.run_id == "first"
+    with pytest.raises(ResultsError, match="2 runs have the id 'first': name one of first~"):
+        find_run(path, "first")
+    with pytest.raises(ResultsError, match="no run 'secnd' among 7; there are second"):
+        find_run(path, "secnd")
 
 
 def test_results_that_are_not_there_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ResultsError, match="no results there"):
+    with pytest.raises(ResultsError, match="nothing is there"):
         open_source(tmp_path / "nowhere")
 
 
@@ -137,10 +153,10 @@ def test_every_format_writes_the_same_bytes_twice(name: str, on_disk: Path, tmp_
 def test_a_report_that_fails_leaves_the_old_one(tmp_path: Path, suite: list[RunResult]) -> None:
     out = tmp_path / "report.csv"
     out.write_text("old", encoding="utf-8")
-    broken = Source(Source.of(suite).index, lambda: iter(suite[:2]))
+    broken = open_source(lines_of(tmp_path, suite[:2], suite))
 
     with pytest.raises(ResultsError):
         write_report(broken, out)
 
     assert out.read_text(encoding="utf-8") == "old"
-    assert [path.name for path in tmp_path.iterdir()] == ["report.csv"]
+    assert not list(tmp_path.glob("*.tmp"))

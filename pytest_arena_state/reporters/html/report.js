@@ -117,7 +117,16 @@
     if (chunks.size > KEPT) chunks.delete(chunks.keys().next().value);
     return lines;
   }
-  const load = async (row) => JSON.parse((await chunk(row.chunk))[row.line]);
+  // A chunk has the frames of its runs, then as many lines with their texts; a frame names a text by its number.
+  const frameOf = (lines, row) => lines[row.line];
+  const textsOf = (lines, row) => lines[lines.length / 2 + row.line];
+  function restore(value, texts) {
+    if (typeof value === "string") return value[0] === "\x7f" ? texts[Number(value.slice(1))] : value;
+    if (value && typeof value === "object") for (const key of Object.keys(value)) value[key] = restore(value[key], texts);
+    return value;
+  }
+  const document_ = (lines, row) => restore(JSON.parse(frameOf(lines, row)), JSON.parse(textsOf(lines, row)));
+  const load = async (row) => document_(await chunk(row.chunk), row);
 
   let data, rows, byStem;
   function unpack() {
@@ -134,7 +143,7 @@
     });
     delete data.rows;
     byStem = new Map(rows.map((row) => [row.stem, row]));
-    for (const [mark, stems] of [["new failure", data.baseline?.new_failures], ["fixed", data.baseline?.fixed], ["flaky", data.flaky.map((place) => rows[place].stem)]])
+    for (const [mark, stems] of [["new failure", data.baseline?.new_failures], ["fixed", data.baseline?.fixed], ["flaky", data.flaky]])
       for (const stem of stems ?? []) byStem.get(stem)?.marks.push(mark);
   }
 
@@ -492,8 +501,8 @@
       if (mine !== searching) return;
       for (const row of members.get(number) ?? []) {
         // The text of the JSON first: parsing is ten times slower than looking.
-        if (!lines[row.line].toLowerCase().includes(written)) continue;
-        for (const text of texts(JSON.parse(lines[row.line]))) {
+        if (!textsOf(lines, row).toLowerCase().includes(written) && !frameOf(lines, row).toLowerCase().includes(written)) continue;
+        for (const text of texts(document_(lines, row))) {
           const hit = text && snippet(text, needle);
           if (hit) { hits.set(row.stem, hit); break; }
         }
