@@ -7,7 +7,7 @@ PromptKit Arena's ``RunResult``, v1.1.11, with the optional fields of newer vers
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import AliasChoices, Field
@@ -29,7 +29,11 @@ from ._wire import (
     without_collections,
     write_fields,
 )
+from .expectations import Expectations
 from .messages import CostInfo, Message
+
+if TYPE_CHECKING:
+    from .expectations import Finding
 
 _EVERYTHING = frozenset(("*",))
 
@@ -51,8 +55,8 @@ class Summary(WireModel):
     created_at: Time = None
 
 
-class ConversationState(WireModel):
-    """A conversation as a store keeps it."""
+class ConversationState(Expectations, WireModel):
+    """A conversation as a store keeps it. What is expected of one is asserted, and noted nowhere."""
 
     always_written: ClassVar[frozenset[str]] = _EVERYTHING
 
@@ -64,6 +68,12 @@ class ConversationState(WireModel):
     token_count: Int = 0
     last_accessed_at: Time = None
     metadata: FreeMap = Field(default_factory=dict)
+
+    def _heard(self) -> list[Message]:
+        return self.messages
+
+    def _note(self, finding: Finding) -> None:
+        pass
 
 
 class SelfPlayRoleInfo(WireModel):
@@ -109,6 +119,18 @@ class ConversationValidationResult(WireModel):
     message: Text = ""
     details: FreeMap = Field(default_factory=dict)
     violations: Annotated[list[ConversationViolation], NoneIsEmptyList] = Field(default_factory=list)
+
+
+def result_of(finding: Finding) -> ConversationValidationResult:
+    """What an expectation found, as it stands in a report."""
+    now = datetime.now(UTC)
+    return ConversationValidationResult(
+        type=finding.type,
+        passed=finding.passed,
+        message=finding.message,
+        details=finding.details,
+        violations=[ConversationViolation(**violation, timestamp=now) for violation in finding.violations],
+    )
 
 
 class AssertionsSummary(WireModel):
@@ -160,11 +182,16 @@ class RunMetadata(WireModel):
 
 
 class ArenaConversationState(ConversationState):
-    """A conversation together with its run metadata."""
+    """A conversation together with its run metadata, in which expectations note what they found."""
 
     always_written: ClassVar[frozenset[str]] = frozenset(ConversationState.model_fields)
 
     run_metadata: RunMetadata | None = None
+
+    def _note(self, finding: Finding) -> None:
+        if self.run_metadata is None:
+            self.run_metadata = RunMetadata(run_id=self.id)
+        self.run_metadata.conv_assertions_results.append(result_of(finding))
 
 
 class ToolStats(WireModel):

@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ._wire import dumps, jsonable, loads, shortened
+from .expectations import Expectations, Finding
 from .messages import ContentPart, CostInfo, Message, MessageValidation, ToolCall, milliseconds
-from .models import ConversationValidationResult, Feedback, RunMetadata
+from .models import ConversationValidationResult, Feedback, RunMetadata, result_of
 
 if TYPE_CHECKING:
     from .store import ArenaStateStore
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 UNPARSED_ARGS_KEY = "unparsed_tool_args"
 
 
-class ArenaRun:
-    """A recorder for one conversation of a store."""
+class ArenaRun(Expectations):
+    """A recorder for one conversation of a store; what is expected of it stands in its report."""
 
     def __init__(self, store: ArenaStateStore, id: str) -> None:
         """Record into ``store`` under ``id``; the conversation begins with the first call."""
@@ -177,6 +178,13 @@ class ArenaRun:
         self._edit_metadata(lambda metadata: setattr(metadata, "user_feedback", feedback))
 
     # --- inside --------------------------------------------------------------------------
+
+    def _heard(self) -> list[Message]:
+        return self.messages
+
+    def _note(self, finding: Finding) -> None:
+        result = result_of(finding)
+        self._edit_metadata(lambda metadata: metadata.conv_assertions_results.append(result))
 
     def _append(self, message: Message) -> None:
         self._store._append(self._id, [message])

@@ -26,6 +26,8 @@ CORE = (
     "prices",
     "telemetry",
     "budget",
+    "argument_schemas",
+    "expectations",
     "models",
     "trace",
     "document",

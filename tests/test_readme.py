@@ -35,6 +35,7 @@ from pytest_arena_state import (
     hookspecs,
     plugin,
 )
+from pytest_arena_state.expectations import Expectations
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -154,15 +155,31 @@ def test_every_test_in_the_readme_passes(reader: Reader, monkeypatch: pytest.Mon
 
     result.assert_outcomes(passed=len(tests))
     (line,) = [line for line in result.outlines if line.startswith("arena:")]
-    assert line.startswith("arena: 5 runs (4 passed, 1 failed)")
+    assert line.startswith("arena: 6 runs (5 passed, 1 failed)")
     assert "1 failed by its checks alone" in line
-    assert (reader.path / "summary.md").read_text(encoding="utf-8") == "5 conversations, 4 passed, $0.00\n"
+    assert (reader.path / "summary.md").read_text(encoding="utf-8") == "6 conversations, 5 passed, $0.00\n"
     assert "refund-1 0.0004 Of course. Within 30 days.\n" in said
-    assert said.endswith("4 of 5 passed, 0 lost\n")
+    assert said.endswith("5 of 6 passed, 0 lost\n")
     report = next((reader.path / "arena-results").glob("test_return.py-*.json")).read_text(encoding="utf-8")
     assert '"commit":"0123456789ab"' in report
     assert "customer-7" not in report
     assert "customer-?" in report
+
+
+def test_a_failed_expectation_shows_what_the_readme_shows(reader: Reader) -> None:
+    (shown,) = [block for block in blocks(README, "text") if block.startswith("expected a call of refund")]
+    reader.copy("test_expected.py")
+    test = reader.path / "test_expected.py"
+    wanted = '    arena_run.called("refund", {"amount_usd": 13})\n'
+    test.write_text(test.read_text(encoding="utf-8") + wanted, encoding="utf-8")
+
+    result = reader.pytester.runpytest_subprocess()
+
+    result.assert_outcomes(failed=1)
+    said = [line.removeprefix("E").removeprefix("       ").removeprefix("AssertionError: ") for line in result.outlines]
+    assert [line.strip() for line in shown.splitlines()] == [
+        line.strip() for line in said if line.strip() and line.strip() in shown
+    ]
 
 
 def test_the_store_works_without_pytest_as_the_readme_says(reader: Reader) -> None:
@@ -308,7 +325,7 @@ def methods_of(owner: type) -> set[str]:
     return {name for name in vars(owner) if not name.startswith("_")}
 
 
-@pytest.mark.parametrize("owner", [ArenaRun, ArenaStateStore])
+@pytest.mark.parametrize("owner", [ArenaRun, ArenaStateStore, Expectations])
 def test_every_method_is_in_the_readme(owner: type) -> None:
     assert {name for name in methods_of(owner) if not re.search(rf"(?<!\w){name}\b", README)} == set()
 
