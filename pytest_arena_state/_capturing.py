@@ -8,9 +8,11 @@ import pytest
 
 from . import _hooks
 from .observing import Observation, Watch
+from .observing.litellm import settle
 from .store import ArenaStateStore
 
 _KEY = pytest.StashKey[Observation]()
+_PATIENCE = 5.0  # seconds that the end of a test waits for what a library tells after a call returned
 _HOOKS_KEY = pytest.StashKey["CaptureHooks"]()
 
 
@@ -49,6 +51,7 @@ class CaptureHooks:
         finally:
             observation = item.stash.get(_KEY, None)
             if observation is not None:
+                settle(observation, _PATIENCE)
                 observation.end()
             self._tell_problems()
 

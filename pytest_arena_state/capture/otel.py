@@ -14,7 +14,7 @@ from .._wire import loads
 from .blocks import read_block
 from .draft import Draft, tool_draft
 from .plain import attribute
-from .shape import as_text, count, kinds, listed, mapping, mappings, moment, text
+from .shape import as_text, count, first, kinds, listed, mapping, mappings, moment, text
 from .source import Claim, Source
 
 if TYPE_CHECKING:
@@ -27,8 +27,10 @@ _NS_PER_MS = 1_000_000
 _READ = (
     _SYSTEM, _INPUT, _OUTPUT, _RESULT, _STARTED, _ENDED, "gen_ai.response.id", "gen_ai.response.model",
     "gen_ai.response.finish_reasons", "gen_ai.provider.name", "gen_ai.system", "gen_ai.tool.name",
-    "gen_ai.tool.call.id", "gen_ai.tool.call.arguments", "gen_ai.tool.definitions",
+    "gen_ai.tool.call.id", "gen_ai.tool.call.arguments", "gen_ai.tool.definitions", "anthropic.message.stop_reason",
+    "logfire.json_schema", "logfire.msg",
 )  # fmt: skip
+_BLOCKS = {"text", "image", "document", "audio"}
 _USAGE = "gen_ai.usage."
 
 
@@ -96,7 +98,9 @@ def _read_attributes(item: dict[str, Any]) -> list[Message]:
 
 
 def _read_response(answers: list[Draft], item: dict[str, Any]) -> None:
-    for draft, reason in zip(answers, listed(item.get("gen_ai.response.finish_reasons")), strict=False):
+    # Of several answers each has its own reason; Anthropic's client has one, under a name of its own.
+    reasons = listed(item.get("gen_ai.response.finish_reasons")) or [item.get("anthropic.message.stop_reason")]
+    for draft, reason in zip(answers, reasons, strict=False):
         draft.finish(reason)
     last = answers[-1]
     usage = {key.removeprefix(_USAGE): value for key, value in item.items() if key.startswith(_USAGE)}
@@ -107,7 +111,7 @@ def _read_response(answers: list[Draft], item: dict[str, Any]) -> None:
             input=max(0, count(usage.get("input_tokens")) - cached),
             cached=cached,
             output=usage.get("output_tokens"),
-            written=usage.get("cache_creation.input_tokens"),
+            written=first(usage, "cache_creation.input_tokens", "cache_write.input_tokens"),
             reasoning=usage.get("reasoning.output_tokens"),
             provider=provider,
             reported=usage,
@@ -142,7 +146,7 @@ def _read_message(item: dict[str, Any]) -> list[Draft]:
         elif kind == "tool_call_response":
             # Named `result` by the first instrumentations.
             output = part.get("response", part.get("result"))
-            results.append(tool_draft(id=part.get("id"), name=part.get("name"), output=output))
+            results.append(_result_draft(output, id=part.get("id"), name=part.get("name")))
             results[-1].detail_part(part, ("type", "id", "name", "response", "result"))
         else:
             read_block(draft, part)
@@ -153,12 +157,21 @@ def _read_message(item: dict[str, Any]) -> list[Draft]:
     return drafts
 
 
+def _result_draft(output: Any, **of_a_tool: Any) -> Draft:
+    """A tool's result; some instrumentations pass on the blocks that the provider was given."""
+    if isinstance(output, list) and len(mappings(output)) == len(output) and {"text"} <= kinds(output) <= _BLOCKS:
+        draft = tool_draft(**of_a_tool)
+        for block in output:
+            read_block(draft, block)
+        return draft
+    return tool_draft(output=output, **of_a_tool)
+
+
 def _read_execution(item: dict[str, Any]) -> Message:
-    output = item.get(_RESULT)
-    draft = tool_draft(
+    draft = _result_draft(
+        _output(item.get(_RESULT)),
         id=item.get("gen_ai.tool.call.id"),
         name=item.get("gen_ai.tool.name"),
-        output=_output(output),
         error=item.get("error.type"),
     )
     _read_times(draft, item)
@@ -169,12 +182,12 @@ def _read_execution(item: dict[str, Any]) -> Message:
 
 
 def _output(written: Any) -> Any:
-    """A result that is JSON for a text is that text."""
+    """A result that is JSON for a text is that text, and one for blocks is these."""
     try:
         decoded = loads(written) if isinstance(written, str) else written
     except (ValueError, RecursionError):
         return written
-    return decoded if isinstance(decoded, str) else as_text(written)
+    return decoded if isinstance(decoded, str | list) else as_text(written)
 
 
 SOURCE = Source(name="otel", claims=claims, read=read, opens=opens)

@@ -19,6 +19,8 @@ from ..capture.alignment import MADE_UP
 if TYPE_CHECKING:
     from ..messages import Message
 
+UNTOLD_KEY = "untold"
+"""In the meta of an answer whose content was not told: by which door."""
 _NS_PER_MS = 1_000_000
 _OF_A_RUN = ("run-", "lc_run-")  # LangChain's own ids, which no other door knows
 _SPACE = re.compile(r"\s+")
@@ -41,15 +43,16 @@ class Call:
     """The id of the response that this call goes on from, where the provider keeps the history."""
     error: str = ""
     """Why the call failed."""
-    response_id: str = ""
-    """The provider's id of what came back, where the answers do not bear it."""
     response_ids: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         ids = [message.meta.get(key) for message in self.answers for key in ("response_id", "message_id")]
-        self.response_ids = frozenset(
-            id for id in (*ids, self.response_id) if isinstance(id, str) and id and not id.startswith(_OF_A_RUN)
-        )
+        self.response_ids = frozenset(id for id in ids if isinstance(id, str) and id and not id.startswith(_OF_A_RUN))
+
+    @property
+    def mute(self) -> bool:
+        """It tells of no content: neither what went in nor what came out."""
+        return not self.history and all(UNTOLD_KEY in answer.meta for answer in self.answers)
 
     @property
     def latency_ms(self) -> int:
@@ -66,9 +69,12 @@ class Execution:
     """In role ``tool``; the id of its call may be empty."""
     args: Any = None
     """What the tool was given; None when unknown."""
+    mute: bool = False
+    """It tells how long it took, and not what came out."""
 
 
 Likeness = tuple[Any, ...]
+_UNTOLD = ...  # stands for whatever an answer said
 
 
 def likeness(message: Message) -> Likeness:
@@ -77,6 +83,8 @@ def likeness(message: Message) -> Likeness:
         result = message.tool_result
         id = "" if result is None or MADE_UP.match(result.id) else result.id
         return ("tool", id, canonical(result.content if result is not None else message.content))
+    if UNTOLD_KEY in message.meta:
+        return (message.role, _UNTOLD)
     return (
         message.role,
         _SPACE.sub(" ", message.text).strip(),
@@ -87,6 +95,8 @@ def likeness(message: Message) -> Likeness:
 
 def alike(one: Likeness, other: Likeness) -> bool:
     """Whether two messages are the same; results of tools are when they answer the same call."""
+    if one[0] == other[0] and _UNTOLD in (one[1], other[1]):
+        return True
     if one[0] == "tool" == other[0] and one[1] and other[1]:
         return bool(one[1] == other[1])
     return one[-1] == other[-1] if one[0] == "tool" == other[0] else one == other
@@ -129,6 +139,8 @@ def _media(part: Any) -> tuple[Any, ...]:
 
 def filled(known: Message, more: Message) -> Message:
     """A copy of a message with what only another telling of it knows."""
+    if UNTOLD_KEY in known.meta and UNTOLD_KEY not in more.meta:
+        return filled(more, known.model_copy(update={"meta": {k: v for k, v in known.meta.items() if k != UNTOLD_KEY}}))
     out = known.model_copy(deep=True)
     for name in ("timestamp", "latency_ms", "finish_reason", "cost_info", "reasoning"):
         if not getattr(out, name) and getattr(more, name):

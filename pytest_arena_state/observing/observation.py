@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from .calls import Call, Execution, filled, likeness
+from .calls import UNTOLD_KEY, Call, Execution, Likeness, filled, likeness
 from .own import merged
 from .threads import Folded, Thread, Threads
 
 if TYPE_CHECKING:
+    from ..messages import Message
     from ..store import ArenaStateStore
 
 _context: ContextVar[Observation | None] = ContextVar("arena_observation", default=None)
@@ -113,20 +114,23 @@ class Observation:
             if known.folded is not None:
                 self._enrich(known.folded, call)
                 return
-            known.call, mute = call, known.call
-            for answer in call.answers[-1:]:
-                answer.latency_ms = answer.latency_ms or mute.latency_ms
+            mute, known.call = known.call, call
+            if not call.mute:
+                for place, (answer, more) in enumerate(zip(call.answers, mute.answers, strict=False)):
+                    call.answers[place] = filled(answer, _without_mark(more))
+                for answer in call.answers[-1:]:
+                    answer.latency_ms = answer.latency_ms or mute.latency_ms
         else:
             known = _Recorded(call, {call.door})
             self._calls.append(known)
-        if not call.history and not call.answers:
+        if call.mute:
             return
         now = datetime.now(UTC)
         sent = _moment(call.started) or now
         for message in call.history:
             message.timestamp = message.timestamp or sent
         for message in call.answers:
-            message.timestamp = message.timestamp or _moment(call.ended) or now
+            message.timestamp = _moment(call.ended) or message.timestamp or now
         for answer in call.answers[-1:]:
             answer.latency_ms = answer.latency_ms or call.latency_ms
         known.folded = self._threads.take(call)
@@ -140,16 +144,16 @@ class Observation:
     def _known(self, call: Call) -> _Recorded | None:
         """The same call, as another door told it."""
         best, rank = None, 0
-        said = [likeness(message) for message in call.answers]
+        said = _said(call)
         for recorded in reversed(self._calls):
             other = recorded.call
             if call.door in recorded.doors or not _at_one_time(call, other):
                 continue
             shared = bool(call.response_ids & other.response_ids)
-            mute = not (said and other.answers)
+            mute = not (said and _said(other))
             if (call.response_ids and other.response_ids and not shared) or (mute and not shared):
                 continue
-            same = not mute and said == [likeness(message) for message in other.answers]
+            same = not mute and said == _said(other)
             how_sure = 2 * same + shared
             if how_sure > rank:
                 best, rank = recorded, how_sure
@@ -223,11 +227,14 @@ class Observation:
         try:
             with self._lock:
                 self._fold_into_own()
-                for door in sorted({execution.door for execution in self._waiting}):
+                for door in sorted({execution.door for execution in self._waiting if not execution.mute}):
                     self.problem(f"{door}: a tool was executed that no captured call asked for")
-                for recorded in self._calls:
-                    if recorded.folded is None:
-                        self.problem(f"{recorded.call.door}: a call was told without its content")
+                untold = [recorded.call.door for recorded in self._calls if recorded.folded is None]
+                untold += [
+                    str(m.meta[UNTOLD_KEY]) for t in self._threads.all for m in t.messages if UNTOLD_KEY in m.meta
+                ]
+                for door in untold:
+                    self.problem(f"{door}: a call was told without its content")
         except Exception as error:  # noqa: BLE001 - the test has its outcome
             self.problem(f"what was captured may be in the report twice: {type(error).__name__}: {error}")
         finally:
@@ -260,6 +267,14 @@ class Observation:
 
 def _moment(nanoseconds: int) -> datetime | None:
     return datetime.fromtimestamp(nanoseconds / 1e9, UTC) if nanoseconds else None
+
+
+def _said(call: Call) -> list[Likeness]:
+    return [likeness(answer) for answer in call.answers if UNTOLD_KEY not in answer.meta]
+
+
+def _without_mark(message: Message) -> Message:
+    return message.model_copy(update={"meta": {k: v for k, v in message.meta.items() if k != UNTOLD_KEY}})
 
 
 def _at_one_time(one: Call, other: Call) -> bool:

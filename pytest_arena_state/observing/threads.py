@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..capture.alignment import MADE_UP, forget_made_up, pair
-from .calls import Call, Execution, Likeness, alike, all_alike, canonical, filled, likeness
+from .calls import UNTOLD_KEY, Call, Execution, Likeness, alike, all_alike, canonical, filled, likeness
 
 if TYPE_CHECKING:
-    from ..messages import Message, ToolCall
+    from ..messages import Message, ToolCall, ToolResult
 
 ERROR_KEY = "call_error"
 """In the meta of the last message of a call that failed: why."""
@@ -29,6 +29,10 @@ class Thread:
     messages: list[Message] = field(default_factory=list)
     likenesses: list[Likeness] = field(default_factory=list)
     response_ids: set[str] = field(default_factory=set)
+    told: set[int] = field(default_factory=set)
+    """The places of answers whose own call was told; others are known from histories."""
+    began: int = 0
+    """When the last of its calls began."""
     id: str = ""
     """Where in the store it is; empty when it is not there yet."""
 
@@ -74,6 +78,14 @@ class Thread:
                 return size
         return None
 
+    def misses(self, call: Call, said: Sequence[Likeness]) -> list[int]:
+        """The places of a call's answers, where a later call told of them first; a library may tell late."""
+        places = self.body()[: len(said)]
+        answers = places[len(places) - len(call.answers) :]
+        known = [self.likenesses[place] for place in places]
+        earlier = 0 < call.started < self.began
+        return answers if earlier and self.told.isdisjoint(answers) and all_alike(known, said) else []
+
 
 @dataclass(frozen=True)
 class Folded:
@@ -96,6 +108,14 @@ class Threads:
         """Fold a call into the thread that it goes on with, or begin one."""
         history = [likeness(message) for message in call.history]
         body = [entry for entry in history if entry[0] != "system"]
+        said = [*body, *map(likeness, call.answers)]
+        for candidate in self.all if call.answers else ():
+            answers = candidate.misses(call, said)
+            if answers:
+                for place, answer in zip(answers, call.answers, strict=True):
+                    candidate.replace(place, filled(answer, candidate.messages[place]))
+                candidate.told.update(answers)
+                return Folded(candidate, answers, answers)
         thread, known = None, 0
         for candidate in self.all:
             shared = candidate.goes_on_with(call, body)
@@ -104,7 +124,7 @@ class Threads:
         if thread is None:
             thread = Thread()
             self.all.append(thread)
-        places = _reconsider(thread, [message for message in call.history if message.role != "system"][:known])
+        places = _reconsider(thread, known, [message for message in call.history if message.role != "system"])
         instructions = [entry for entry in thread.likenesses if entry[0] == "system"]
         new: list[Message] = []
         passed = 0
@@ -124,7 +144,9 @@ class Threads:
         if call.error and new:
             new[-1].meta[ERROR_KEY] = call.error
         thread.response_ids |= call.response_ids
+        thread.began = max(thread.began, call.started)
         appended = [thread.append(message) for message in new]
+        thread.told.update(appended[count:])
         return Folded(thread, places + appended, appended[count:])
 
     def execute(self, execution: Execution) -> Folded | None:
@@ -132,10 +154,14 @@ class Threads:
         message = execution.message
         result = message.tool_result
         assert result is not None
-        thread, place = self._answered(result.id)
-        if thread is not None:
-            thread.replace(place, filled(thread.messages[place], message))
-            return Folded(thread, [place], [])
+        answered = self._answered(result)
+        if answered is not None:
+            thread, place = answered
+            known = thread.messages[place]
+            thread.replace(place, filled(known, message))
+            return Folded(thread, [place] if thread.messages[place] != known else [], [])
+        if execution.mute:
+            return None
         found = self._asked(execution)
         if found is None:
             return None
@@ -143,14 +169,17 @@ class Threads:
         result.id, result.name = asked.id, asked.name
         return Folded(thread, [thread.append(message)], [])
 
-    def _answered(self, id: str) -> tuple[Thread | None, int]:
-        """Where a result with an id is, that has no latency yet."""
-        for thread in reversed(self.all) if id else ():
+    def _answered(self, executed: ToolResult) -> tuple[Thread, int] | None:
+        """Where the result of an execution is already: told by another door, or by a history."""
+        for thread in reversed(self.all):
             for place, message in enumerate(thread.messages):
                 result = message.tool_result
-                if result is not None and result.id == id and not result.latency_ms:
+                if result is None:
+                    continue
+                same = (result.name, canonical(result.content)) == (executed.name, canonical(executed.content))
+                if result.id == executed.id if executed.id else same and not result.latency_ms:
                     return thread, place
-        return None, -1
+        return None
 
     def _asked(self, execution: Execution) -> tuple[Thread, ToolCall] | None:
         result = execution.message.tool_result
@@ -165,17 +194,23 @@ class Threads:
         return named[0] if named else None
 
 
-def _reconsider(thread: Thread, repeated: Sequence[Message]) -> list[int]:
-    """Take results of tools as the model was given them; only an execution's telling knows its latency."""
+def _reconsider(thread: Thread, known: int, history: Sequence[Message]) -> list[int]:
+    """Take results of tools as the model was given them, and answers that nobody told; returns the changed places."""
+    repeated = history[:known]
     given = {message.tool_result.id: message for message in repeated if message.tool_result is not None}
     changed: list[int] = []
+    body = thread.body()
+    for place, more in zip(body[len(body) - known :], repeated, strict=True) if known else ():
+        if UNTOLD_KEY in thread.messages[place].meta:
+            thread.replace(place, filled(thread.messages[place], more))
+            changed.append(place)
     for place, message in enumerate(thread.messages):
         result = message.tool_result
-        more = given.get(result.id) if result is not None else None
-        if more is None or result is None or not result.id:
+        again = given.get(result.id) if result is not None else None
+        if again is None or result is None or not result.id:
             continue
-        assert more.tool_result is not None
-        if more.tool_result.content != result.content:
-            thread.replace(place, filled(more, message))
+        assert again.tool_result is not None
+        if again.tool_result.content != result.content:
+            thread.replace(place, filled(again, message))
             changed.append(place)
     return changed

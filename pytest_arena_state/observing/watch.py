@@ -10,12 +10,15 @@ import os
 from collections.abc import Callable
 from types import ModuleType
 
-from . import langchain
+from . import agents, langchain, litellm, otel
 from .imports import ImportWatch
 
 #: By the module that must be imported: what goes to its door. Installing twice does nothing.
 DOORS: dict[str, Callable[[ModuleType], None]] = {
+    **otel.DOORS,
     **langchain.DOORS,
+    **agents.DOORS,
+    **litellm.DOORS,
 }
 #: Content is off by default; whoever asks for capture wants it. Never over a value that the user set.
 ENVIRONMENT = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_arena_state import ArenaRun, Message, ToolCall, ToolResult
+from pytest_arena_state import ArenaRun, CostInfo, Message, ToolCall, ToolResult
 from pytest_arena_state.observing import Call, Execution, Observation, current
 
 if TYPE_CHECKING:
@@ -131,6 +131,25 @@ def test_an_execution_that_nobody_asked_for_is_named(observed: Observed) -> None
     assert observed.troubles == ["a: a tool was executed that no captured call asked for"]
 
 
+def test_a_call_that_is_told_after_the_next_one_finds_its_place(observed: Observed) -> None:
+    """LiteLLM tells from a pool of threads, in any order."""
+    observed.call("u1", "a1", "u2", "a2", times=(30, 40), id="r2")
+    observed.call("u1", "a1", times=(10, 20), id="r1")
+    observed.call("u1", "a1", "u2", "a2", "u3", "a3", times=(50, 60), id="r3")
+
+    assert words(observed.end()) == [("u1", "a1", "u2", "a2", "u3", "a3")]
+    answers = observed.store.log_load("test_it")[1::2]
+    assert [answer.meta["response_id"] for answer in answers] == ["r1", "r2", "r3"]
+
+
+def test_a_conversation_that_is_held_again_is_another(observed: Observed) -> None:
+    observed.call("u1", "a1")
+    observed.call("u1", "a1", "u2", "a2")
+    observed.call("u1", "a1")
+
+    assert words(observed.end()) == [("u1", "a1", "u2", "a2"), ("u1", "a1")]
+
+
 # --- two doors ---------------------------------------------------------------------------------
 
 
@@ -172,14 +191,42 @@ def test_calls_at_once_with_one_id_are_told_apart_by_what_was_said(observed: Obs
 
 def test_a_call_without_content_gives_its_latency_to_the_one_that_has_it(observed: Observed) -> None:
     """Spans tell how long it took, and by default not what was said."""
-    mute = Call(door="span", history=[], answers=[], response_id="r1", started=10_000_000, ended=17_000_000)
+    untold = Message(
+        role="assistant", meta={"untold": "span", "response_id": "r1"}, cost_info=CostInfo(output_tokens=5)
+    )
+    mute = Call(door="span", history=[], answers=[untold], started=10_000_000, ended=17_000_000)
     told = Call(door="b", history=[Message.user("u1")], answers=[Message.assistant("a1", meta={"response_id": "r1"})])
     observed.observation.call(mute)
     observed.observation.call(told)
 
     assert words(observed.end()) == [("u1", "a1")]
-    assert observed.store.log_load("test_it")[-1].latency_ms == 7
+    answer = observed.store.log_load("test_it")[-1]
+    assert answer.latency_ms == 7
+    assert answer.cost_info is not None
+    assert answer.cost_info.output_tokens == 5
+    assert "untold" not in answer.meta
     assert observed.troubles == []
+
+
+def test_an_answer_that_was_not_told_comes_with_the_next_history(observed: Observed) -> None:
+    """A raw stream of Anthropic's: its span has the tokens, and what was sent."""
+    untold = Message(role="assistant", meta={"untold": "span"}, cost_info=CostInfo(output_tokens=5))
+    observed.observation.call(Call(door="span", history=[Message.user("u1")], answers=[untold]))
+    observed.call("u1", "a1", "u2", "a2", door="span")
+
+    assert words(observed.end()) == [("u1", "a1", "u2", "a2")]
+    answer = observed.store.log_load("test_it")[1]
+    assert answer.cost_info is not None
+    assert answer.cost_info.output_tokens == 5
+    assert observed.troubles == []
+
+
+def test_an_answer_that_is_never_told_is_named(observed: Observed) -> None:
+    untold = Message(role="assistant", meta={"untold": "span"}, cost_info=CostInfo(output_tokens=5))
+    observed.observation.call(Call(door="span", history=[Message.user("u1")], answers=[untold]))
+
+    assert words(observed.end()) == [("u1", "")]
+    assert observed.troubles == ["span: a call was told without its content"]
 
 
 def test_a_call_whose_content_nobody_tells_is_named(observed: Observed) -> None:
