@@ -18,13 +18,14 @@ from .prices import PriceFile, Prices
 from .recorder import ArenaRun
 from .store import ArenaStateStore
 from .summary import summary_lines
+from .verdict import PhaseReport
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
     from .models import RunResult
     from .reading import Target
-    from .session import PhaseReport, Session, TestRecorder, WorkerSession
+    from .session import Session, TestRecorder, WorkerSession
 
 HOOKS_KEY = pytest.StashKey["SessionHooks | WorkerHooks"]()
 _STORE_KEY = pytest.StashKey[ArenaStateStore]()
@@ -102,6 +103,8 @@ def run_of(item: pytest.Item, store: ArenaStateStore) -> ArenaRun:
 
 def plain_nodeid(item: pytest.Item) -> str:
     """The node id without the ``@group`` that xdist puts behind it."""
+    if "@" not in item.nodeid:
+        return item.nodeid
     marks = item.iter_markers("xdist_group")
     groups = [str(mark.args[0] if mark.args else mark.kwargs.get("name", "default")) for mark in marks]
     # Some versions name all of a test's groups, others the closest.
@@ -157,9 +160,9 @@ class TestHooks:
         self._begin(item)
 
     def _begin(self, item: pytest.Item) -> None:
-        if self.tests is not None:
+        if self.tests is not None and self.tests.beginning(item.nodeid) is None:
             # pytest-rerunfailures counts across workers that died.
-            at_least = getattr(item, "execution_count", 1)
+            at_least = item.__dict__.get("execution_count", 1)
             self.tests.begin(item.nodeid, plain_nodeid(item), at_least=at_least if isinstance(at_least, int) else 1)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -197,15 +200,12 @@ def _is_expected(error: BaseException) -> bool:
 
 def phase_report(report: pytest.TestReport) -> PhaseReport:
     """What matters of a report."""
-    from .session import PhaseReport
-
-    return PhaseReport(
-        when=str(report.when),
-        outcome=str(report.outcome),
-        message=_message(report)[:_MESSAGE_LIMIT] if report.outcome != "passed" or hasattr(report, "wasxfail") else "",
-        expected=hasattr(report, "wasxfail"),
-        part=hasattr(report, "context"),
-    )
+    values = report.__dict__  # three times for each test, and mostly there is nothing to tell
+    expected, part = "wasxfail" in values, "context" in values
+    when, outcome = str(report.when), str(report.outcome)
+    if outcome == "passed" and not expected:
+        return PhaseReport(when, outcome, part=part)
+    return PhaseReport(when, outcome, _message(report)[:_MESSAGE_LIMIT], expected, part)
 
 
 def _message(report: pytest.TestReport) -> str:
@@ -291,9 +291,9 @@ class SessionHooks(TestHooks):
             self._session.interrupted_by = interruption
             with termination.ignored():
                 outcome = self._session.finish()
-            if outcome.index is not None:
+            if outcome.totals is not None:
                 self._write_reports(self._session.target)
-                self._tell_hooks(self._session.target, outcome.index)
+                self._tell_hooks(self._session.target)
         self._restore_termination()
 
     def _write_reports(self, target: Target) -> None:
@@ -320,14 +320,14 @@ class SessionHooks(TestHooks):
             except Exception as error:  # noqa: BLE001 - the same
                 self._further.append(f"no GitHub summary: {error}")
 
-    def _tell_hooks(self, target: Target, index: dict[str, Any]) -> None:
+    def _tell_hooks(self, target: Target) -> None:
         hook = self._config.hook.pytest_arena_results
         if not hook.get_hookimpls():
             return
-        from .index import Index
+        from .results import read_index
 
         try:
-            hook(config=self._config, path=target.path, index=Index.from_dict(index))
+            hook(config=self._config, path=target.path, index=read_index(target.path))
         except Exception as error:  # noqa: BLE001 - somebody's hook may raise anything
             self._failure = f"pytest_arena_results raised {type(error).__name__}: {error}"
 

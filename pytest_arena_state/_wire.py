@@ -143,6 +143,9 @@ def format_time(moment: datetime | None) -> str:
     """Write RFC 3339 as Go does: trailing zeros of the fraction cut, UTC as ``Z``."""
     if moment is None:
         return ZERO_TIME
+    if type(moment) is datetime and moment.tzinfo is UTC:  # nearly all that this package writes
+        text = moment.isoformat()[:-6]
+        return f"{text.rstrip('0') if len(text) > 19 else text}Z"
     text = moment.isoformat(timespec="seconds")
     if len(text) > 25:  # an offset with seconds, as of a local mean time, which RFC 3339 cannot say
         moment = moment.astimezone(UTC)

@@ -14,7 +14,7 @@ from pathlib import Path
 from ._text import plural, printable
 from .errors import ArenaStateError
 from .schema import SCHEMAS, read_schema
-from .summary import describe_runs
+from .summary import describe, describe_runs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -140,12 +140,12 @@ def _recover(options: argparse.Namespace) -> int:
     recovery = recover(options.path, output=options.output)
     if recovery.alive:
         _say(f"{plural(recovery.alive, 'session')} left alone: a process of theirs is alive")
-    if recovery.index is None:
+    if recovery.totals is None:
         _say("nothing to recover")
         return 0
     merged = recovery.merged
     _say(
-        f"recovered {plural(recovery.sessions, 'session')}: {describe_runs(recovery.runs)}, "
+        f"recovered {plural(recovery.sessions, 'session')}: {describe(recovery.totals)}, "
         f"{len(merged.lost):,} lost -> {printable(recovery.target.shown_index, 1000)}"
     )
     for entry in merged.lost:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from . import telemetry
 from ._wire import ZERO_TIME, dumps, nanoseconds, parse_time
@@ -106,17 +106,79 @@ def row_of(run: Mapping[str, Any], facts: Sequence[MessageFacts] | None = None) 
     }
 
 
+#: What empty values are in JSON; there are many in every report, and this is quicker than to serialise them.
+_EMPTY = {type(None): b"null", str: b'""', list: b"[]", dict: b"{}", bool: b"false", int: b"0"}
+
+
+def _json_of(value: Any) -> bytes:
+    return (_EMPTY.get(type(value)) if not value else None) or dumps(value)
+
+
+class Serialised(NamedTuple):
+    """A report without its messages, each field serialised; from these, every form of it is joined."""
+
+    before: list[tuple[str, bytes]]
+    after: list[tuple[str, bytes]]
+
+    @classmethod
+    def of(cls, before: Mapping[str, Any], after: Mapping[str, Any]) -> Self:
+        """Serialise the fields that stand before the messages, and after them."""
+        return cls(
+            [(key, _json_of(value)) for key, value in before.items()],
+            [(key, _json_of(value)) for key, value in after.items()],
+        )
+
+    def field(self, key: str) -> bytes:
+        """A field, as JSON."""
+        return next(text for name, text in (*self.before, *self.after) if name == key)
+
+    def objects(self) -> tuple[bytes, bytes]:
+        """Both sides as JSON objects."""
+        return (
+            b"{%b}" % b",".join([_KEYS[key] + text for key, text in self.before]),
+            b"{%b}" % b",".join([_KEYS[key] + text for key, text in self.after]),
+        )
+
+    def compact(self, messages: Iterable[bytes]) -> bytes:
+        """The report on one line, without a newline."""
+        before, after = self.objects()
+        return b'%b,"Messages":[%b],%b' % (before[:-1], b",".join(messages), after[1:])
+
+    def lines(self, messages: Sequence[bytes]) -> bytes:
+        """The report as a file: a line for each top-level field and for each message."""
+        said = b'"Messages": [\n    %b\n  ]' % b",\n    ".join(messages) if messages else b'"Messages": []'
+        fields = [_LINE_KEYS[key] + text for key, text in self.before]
+        fields.append(said)
+        fields += [_LINE_KEYS[key] + text for key, text in self.after]
+        return b"{\n  %b\n}\n" % b",\n  ".join(fields)
+
+
+class _Keys(dict[str, bytes]):
+    """Keys of reports as JSON, with their colon; there are few, but for those of somebody else's file."""
+
+    def __init__(self, colon: bytes) -> None:
+        super().__init__()
+        self._colon = colon
+
+    def __missing__(self, key: str) -> bytes:
+        text = dumps(key) + self._colon
+        if len(self) < 1000:
+            self[key] = text
+        return text
+
+
+_KEYS = _Keys(b":")
+_LINE_KEYS = _Keys(b": ")
+
+
 def compact(before: Mapping[str, Any], messages: Iterable[bytes], after: Mapping[str, Any]) -> bytes:
     """The report on one line, without a newline."""
-    return b"".join((dumps(before)[:-1], b',"Messages":[', b",".join(messages), b"],", dumps(after)[1:]))
+    return Serialised.of(before, after).compact(messages)
 
 
 def lines(before: Mapping[str, Any], messages: Sequence[bytes], after: Mapping[str, Any]) -> bytes:
     """The report as a file: a line for each top-level field and for each message."""
-    head = b"".join(b"  %b: %b,\n" % (dumps(key), dumps(value)) for key, value in before.items())
-    said = b'  "Messages": [\n    %b\n  ],\n' % b",\n    ".join(messages) if messages else b'  "Messages": [],\n'
-    tail = b",\n".join(b"  %b: %b" % (dumps(key), dumps(value)) for key, value in after.items())
-    return b"{\n%b%b%b\n}\n" % (head, said, tail)
+    return Serialised.of(before, after).lines(messages)
 
 
 def lines_of(run: Mapping[str, Any]) -> bytes:

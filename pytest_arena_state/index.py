@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Annotated, Any, ClassVar, Self
 
 from pydantic import Field
 
-from ._wire import NoneIsEmptyList, NoneIsEmptyMap, Text, TextList, TextMap, Time, WireModel, dumps, parse_time
+from ._wire import NoneIsEmptyList, NoneIsEmptyMap, Text, TextList, TextMap, Time, WireModel, dumps, loads, parse_time
 
 FORMAT_VERSION = 1
 
@@ -106,6 +113,152 @@ def _decimal(value: int, unit: int) -> str:
     return f"{whole}.{rest:0{len(str(unit)) - 1}d}".rstrip("0") if rest else str(whole)
 
 
+@dataclass(slots=True)
+class Totals:
+    """What runs add up to; superseded ones cost something, too, and have no say in how it went."""
+
+    runs: int = 0
+    superseded: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    cost_usd: float = 0.0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    duration_ns: int = 0
+    failed_by_checks: int = 0
+    """Failed though their tests passed."""
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Count a run, by its row in the index."""
+        self.runs += 1
+        self.cost_usd += row["cost_usd"]
+        self.input_tokens += row["input_tokens"]
+        self.output_tokens += row["output_tokens"]
+        self.cached_tokens += row["cached_tokens"]
+        self.duration_ns += row["duration_ns"]
+        if row["superseded"]:
+            self.superseded += 1
+            return
+        status = row["status"]
+        self.statuses[status] += 1
+        if status == "failed" and row["labels"].get("pytest.outcome") == "passed":
+            self.failed_by_checks += 1
+
+    @classmethod
+    def of(cls, rows: Iterable[Mapping[str, Any]]) -> Self:
+        """The sums of rows."""
+        totals = cls()
+        for row in rows:
+            totals.add(row)
+        return totals
+
+
+class IndexBuilder:
+    """Puts an index together run by run; what grows with the runs is on disk. A context manager."""
+
+    def __init__(self, scratch: Path | None, *, lines: bool) -> None:
+        """Begin.
+
+        Args:
+            scratch: A folder for what waits to be written; memory when None.
+            lines: A line for each key and each run, as in a file of its own; else one line.
+        """
+        self._lines = lines
+        self._stems: IO[bytes] = TemporaryFile(dir=scratch) if scratch else BytesIO()  # noqa: SIM115 - closed on exit
+        self._rows: IO[bytes] = TemporaryFile(dir=scratch) if scratch else BytesIO()  # noqa: SIM115 - closed on exit
+        self._first = True
+        self.totals = Totals()
+        self._names: tuple[set[str], set[str], set[str], set[str]] = (set(), set(), set(), set())
+        self._ended: datetime | None = None
+        self._last_end = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stems.close()
+        self._rows.close()
+
+    def add(self, stem: str, row: Mapping[str, Any], text: bytes | None = None) -> None:
+        """Add a run.
+
+        Args:
+            stem: Of its file.
+            row: In wire form.
+            text: The same as JSON, where it is at hand.
+        """
+        self.totals.add(row)
+        scenarios, providers, regions, _ = self._names
+        scenarios.add(row["scenario_id"])
+        providers.add(row["provider_id"])
+        regions.add(row["region"])
+        comma, gap = (b"", b"") if self._first else (b",", b",\n    " if self._lines else b",")
+        self._first = False
+        self._stems.write(comma + dumps(stem))
+        self._rows.write(gap + (dumps(row) if text is None else text))
+
+    def note(self, prompt_packs: Iterable[str], ended: str | datetime | None) -> None:
+        """Note what is in a run and not in its row: the prompt pack, and when it ended."""
+        self._names[3].update(prompt_packs)
+        if isinstance(ended, str):
+            # Nearly every time is in UTC; most are seconds before the last one, and not worth a parse.
+            if not ended or (ended[-1] == "Z" and ended[:19] < self._last_end):
+                return
+            if ended[-1] == "Z":
+                self._last_end = ended[:19]
+            moment = parse_time(ended)
+        else:
+            moment = ended
+        if moment is not None and (self._ended is None or moment > self._ended):
+            self._ended = moment
+
+    def write(self, out: IO[bytes], *, completeness: Mapping[str, Any], config_file: str = "") -> None:
+        """Write the index.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        totals = self.totals
+        scenarios, providers, regions, packs = (sorted(names - {""}) for names in self._names)
+        head = Index(
+            total_runs=totals.runs,
+            successful=totals.statuses["passed"],
+            errors=totals.statuses["failed"] + totals.statuses["error"],
+            timestamp=self._ended,
+            config_file=config_file,
+            total_cost=totals.cost_usd,
+            average_cost=totals.cost_usd / totals.runs if totals.runs else 0.0,
+            total_tokens=totals.input_tokens + totals.output_tokens,
+            total_duration=go_duration(totals.duration_ns),
+            scenarios=scenarios,
+            providers=providers,
+            regions=regions,
+            prompt_packs=packs,
+            format_version=FORMAT_VERSION,
+            skipped=totals.statuses["skipped"],
+            cached_tokens=totals.cached_tokens,
+        ).to_dict() | {"completeness": completeness}
+        between = b",\n" if self._lines else b","
+        out.write(b"{\n" if self._lines else b"{")
+        for number, (key, value) in enumerate(head.items()):
+            out.write((between if number else b"") + (b"  %b: " if self._lines else b"%b:") % dumps(key))
+            if key == "run_ids":
+                self._copy(self._stems, out, b"[", b"]")
+            elif key == "runs" and not self._first:
+                self._copy(self._rows, out, b"[\n    " if self._lines else b"[", b"\n  ]" if self._lines else b"]")
+            else:
+                out.write(dumps(value))
+        out.write(b"\n}\n" if self._lines else b"}")
+
+    @staticmethod
+    def _copy(source: IO[bytes], out: IO[bytes], before: bytes, after: bytes) -> None:
+        out.write(before)
+        source.seek(0)
+        shutil.copyfileobj(source, out)
+        source.seek(0, 2)
+        out.write(after)
+
+
 def make_index(
     rows: Sequence[tuple[str, Mapping[str, Any]]],
     *,
@@ -115,31 +268,14 @@ def make_index(
     config_file: str = "",
 ) -> dict[str, Any]:
     """The index of rows, each with its stem, in their order."""
-    counted = [row for _, row in rows if not row["superseded"]]
-    cost = sum(row["cost_usd"] for _, row in rows)
-    return Index(
-        total_runs=len(rows),
-        successful=sum(row["status"] == "passed" for row in counted),
-        errors=sum(row["status"] in ("failed", "error") for row in counted),
-        timestamp=parse_time(timestamp),
-        config_file=config_file,
-        run_ids=[stem for stem, _ in rows],
-        total_cost=cost,
-        average_cost=cost / len(rows) if rows else 0.0,
-        total_tokens=sum(row["input_tokens"] + row["output_tokens"] for _, row in rows),
-        total_duration=go_duration(sum(row["duration_ns"] for _, row in rows)),
-        scenarios=_distinct(row["scenario_id"] for _, row in rows),
-        providers=_distinct(row["provider_id"] for _, row in rows),
-        regions=_distinct(row["region"] for _, row in rows),
-        prompt_packs=_distinct(prompt_packs),
-        format_version=FORMAT_VERSION,
-        skipped=sum(row["status"] == "skipped" for row in counted),
-        cached_tokens=sum(row["cached_tokens"] for _, row in rows),
-    ).to_dict() | {"runs": [dict(row) for _, row in rows], "completeness": completeness}
-
-
-def _distinct(values: Iterable[str]) -> list[str]:
-    return sorted({value for value in values if value})
+    out = BytesIO()
+    with IndexBuilder(None, lines=False) as builder:
+        for stem, row in rows:
+            builder.add(stem, row)
+        builder.note(prompt_packs, timestamp)
+        builder.write(out, completeness=completeness, config_file=config_file)
+    index: dict[str, Any] = loads(out.getvalue())
+    return index
 
 
 def index_bytes(index: Mapping[str, Any]) -> bytes:
@@ -158,8 +294,10 @@ __all__ = [
     "FORMAT_VERSION",
     "Completeness",
     "Index",
+    "IndexBuilder",
     "IndexRow",
     "LostEntry",
+    "Totals",
     "go_duration",
     "index_bytes",
     "make_index",

@@ -24,9 +24,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from ._wire import loads
+
+if TYPE_CHECKING:
+    from io import FileIO
 
 JOURNAL_VERSION = 1
 SUFFIX = ".journal.jsonl"
@@ -228,11 +231,11 @@ class JournalWriter:
     @property
     def waiting(self) -> int:
         """Records that are not in the journal yet."""
-        return len(self._kept_back)
+        return sum(line.count(b"\n") for line in self._kept_back)
 
-    def append(self, record: bytes) -> None:
-        """Append a record; a failure of the disk is counted, never raised."""
-        line = encode_line(record)
+    def append(self, *records: bytes) -> None:
+        """Append records, together; a failure of the disk is counted, never raised."""
+        line = encode_line(records[0]) if len(records) == 1 else b"".join(map(encode_line, records))
         if self._kept_back:
             self._keep_back(line)
             self.retry()
@@ -269,7 +272,7 @@ class JournalWriter:
 
     def _keep_back(self, line: bytes) -> None:
         if self._kept_back_bytes + len(line) > _KEPT_BACK_LIMIT:
-            self.lost += 1
+            self.lost += line.count(b"\n")
             return
         self._kept_back.append(line)
         self._kept_back_bytes += len(line)
@@ -331,6 +334,36 @@ class Slice:
 
     offset: int
     length: int
+
+
+class PieceReader:
+    """Reads pieces of files, each of which it opens once; a context manager."""
+
+    def __init__(self) -> None:
+        self._streams: dict[Path, FileIO] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for stream in self._streams.values():
+            stream.close()
+
+    def read(self, path: Path, offset: int, length: int) -> bytes:
+        """The bytes of a piece.
+
+        Raises:
+            OSError: The file cannot be read, or has become shorter.
+        """
+        stream = self._streams.get(path)
+        if stream is None:
+            # Pieces are as large as a buffer and in any order: a buffer would only copy them once more.
+            stream = self._streams[path] = path.open("rb", buffering=0)
+        stream.seek(offset)
+        content = stream.read(length) or b""
+        if len(content) != length:
+            raise OSError(f"{path.name} has become shorter")
+        return content
 
 
 @dataclass(frozen=True, slots=True)

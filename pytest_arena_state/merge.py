@@ -2,28 +2,40 @@
 
 The identity of a run is (session, worker, store, node id, attempt, conversation id); inside
 it the last save wins. What comes out does not depend on the order of the journals. Merging
-reads every journal once and keeps of each run only where its bytes are.
+reads every journal once and keeps of each run only where its bytes are. A journal whose
+process ended in order need not be read at all: its ledger says what it finished.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import document
 from ._wire import format_time, loads
-from .journal import SUFFIX, Damage, Record, Slice, read_records
+from .journal import SUFFIX, Damage, PieceReader, Record, Slice, read_records
+from .staging import Ledger, read_ledger
 from .telemetry import facts_of
 from .verdict import RunContext, Verdict, crashed, fill_in, interrupted
+
+if TYPE_CHECKING:
+    from .target import Form
 
 LOST_MESSAGE = (
     b'{"role":"system","content":"[this message was lost: its journal record is damaged]",'
     b'"timestamp":"0001-01-01T00:00:00Z"}'
 )
+
+
+#: Where messages are in their journal: an offset and a length for each, -1 and 0 for one that is lost.
+#: There are very many of them, and as numbers in a row they take an eighth of what objects do.
+Places: TypeAlias = "array[int]"
+_LOST = array("q", (-1, 0))
 
 
 @dataclass(slots=True)
@@ -34,7 +46,7 @@ class _Conversation:
     id: str | None = None
     next: int = 0
     changed: int = 0  # nanoseconds since the epoch, of the last change
-    messages: list[Slice | None] = field(default_factory=list)
+    messages: Places = field(default_factory=lambda: array("q"))
     head: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] | None = None
     report: tuple[Slice, ...] | None = None  # before, after, row: when the process finished the run itself
@@ -133,12 +145,16 @@ def _apply_change(contents: JournalContents, record: Record) -> None:
         conversation.head = dict(fields["head"])
     length = int(fields["n"])
     messages = conversation.messages
-    del messages[length:]
-    messages.extend([None] * (length - len(messages)))
+    _resize(messages, length)
     at = fields.get("at")
     indexes = at if at is not None else range(fields["from"], fields["from"] + len(record.values))
     for index, value in zip(indexes, record.values, strict=True):
-        messages[index] = value
+        messages[2 * index], messages[2 * index + 1] = value.offset, value.length
+
+
+def _resize(messages: Places, length: int) -> None:
+    del messages[2 * length :]
+    messages.extend(_LOST * (length - len(messages) // 2))
 
 
 def _apply_report(contents: JournalContents, record: Record) -> None:
@@ -154,9 +170,7 @@ def _apply_report(contents: JournalContents, record: Record) -> None:
         return
     if version > conversation.next:
         conversation.gap, conversation.next = True, version
-        length = int(fields["n"])
-        del conversation.messages[length:]
-        conversation.messages.extend([None] * (length - len(conversation.messages)))
+        _resize(conversation.messages, int(fields["n"]))
     conversation.report, conversation.run_id = values, run_id
 
 
@@ -171,7 +185,7 @@ class MergedRun:
     conversation_id: str
     run_id: str
     journal: Path
-    messages: list[Slice | None]
+    messages: Places
     report: tuple[Slice, ...] | None
     composed: document.Composed | None
     token: str = ""
@@ -196,6 +210,8 @@ class Merged:
     """The runs of a session and what became of everything else."""
 
     runs: list[MergedRun] = field(default_factory=list)
+    ledgers: list[Ledger] = field(default_factory=list)
+    """Of processes that ended in order: their runs are not in ``runs``."""
     workers: list[str] = field(default_factory=list)
     crashed: list[str] = field(default_factory=list)
     interrupted: int = 0
@@ -216,7 +232,9 @@ def journal_paths(directory: Path) -> list[Path]:
 CONTROLLER = "controller"  # the journal of xdist's controller, which runs no test
 
 
-def merge_session(directory: Path, *, token: str = "", interrupted_by: str = "") -> Merged:
+def merge_session(
+    directory: Path, *, token: str = "", interrupted_by: str = "", staged_as: Form | None = None
+) -> Merged:
     """Merge the journals of one session.
 
     Args:
@@ -224,13 +242,22 @@ def merge_session(directory: Path, *, token: str = "", interrupted_by: str = "")
         token: Tells its runs from those of other sessions.
         interrupted_by: What ended the session early, if something did. Tests that were
             open then were interrupted; without it their process must have died.
+        staged_as: Go by what processes have staged for results of this form, where that is whole.
 
     Raises:
         OSError: The directory cannot be read.
     """
     merged = Merged()
     contents = []
-    for path in journal_paths(directory):
+    paths = journal_paths(directory)
+    if staged_as is not None and not any(_is_of_fork(path) for path in paths):
+        # A forked child may have saved to a run of its parent; only the journals tell which save was the last.
+        for path in list(paths):
+            ledger = read_ledger(directory, path.name.removesuffix(SUFFIX), staged_as)
+            if ledger is not None:
+                merged.ledgers.append(ledger)
+                paths.remove(path)
+    for path in paths:
         try:
             contents.append(read_journal(path))
         except OSError as error:
@@ -255,6 +282,9 @@ def merge_session(directory: Path, *, token: str = "", interrupted_by: str = "")
         run.token = token
     # Without xdist there is one process and no worker.
     processes = {journal.worker for journal in contents if not journal.forked and journal.worker}
+    for ledger in merged.ledgers:
+        processes.add(ledger.name)
+        _account_of_ledger(merged, ledger)
     merged.workers = sorted(processes - {CONTROLLER, "main"})
     mark_superseded(merged.runs)
     return merged
@@ -288,6 +318,17 @@ def _account(merged: Merged, journal: JournalContents, interrupted_by: str) -> N
         merged.troubles["empty journal"] += 1
     if journal.worker not in ("", CONTROLLER) and not journal.ended and not journal.forked and not interrupted_by:
         merged.crashed.append(journal.worker)
+
+
+def _is_of_fork(path: Path) -> bool:
+    return "." in path.name.removesuffix(SUFFIX)
+
+
+def _account_of_ledger(merged: Merged, ledger: Ledger) -> None:
+    account = ledger.account
+    merged.deleted += account.get("deleted", 0)
+    merged.redacted.update(account.get("redacted", {}))
+    merged.troubles.update(account.get("troubles", {}))
 
 
 def _run(
@@ -335,15 +376,15 @@ def _composed_with_gap(path: Path, conversation: _Conversation) -> document.Comp
     # The process knew everything when it finished the run; some of the messages are lost since.
     assert conversation.report is not None
     with SliceReader() as reader:
-        before, after, row = (loads(reader.read(path, part)) for part in conversation.report)
+        before, after, row = (loads(reader.read(path, part.offset, part.length)) for part in conversation.report)
     after["Error"] = _with_gap(after["Error"], conversation)
     return document.Composed(before, after, {**row, "status": "error"})
 
 
 def _with_gap(error: str, conversation: _Conversation) -> str:
-    missing = sum(value is None for value in conversation.messages)
+    missing = sum(offset < 0 for offset in conversation.messages[::2])
     problem = (
-        f"{missing} of {len(conversation.messages)} messages are lost: their journal records are damaged"
+        f"{missing} of {len(conversation.messages) // 2} messages are lost: their journal records are damaged"
         if missing
         else "something is not as it was saved last: journal records of this run are damaged"
     )
@@ -363,58 +404,52 @@ def _wall_clock(nanoseconds: int) -> str:
     return format_time(datetime.fromtimestamp(nanoseconds // 1000 / 1e6, UTC))
 
 
+class Attempts:
+    """Which attempts at a test were followed by another; only tests that were run again take memory."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, str], int] = {}
+        self._last_of_worker: dict[tuple[str, str, str], int] = {}
+
+    def note(self, token: str, nodeid: str, attempt: int, worker: str) -> None:
+        """There is a run of this attempt, in the session with this token."""
+        if attempt > 1 and nodeid:
+            key, own = (token, nodeid), (token, nodeid, worker)
+            self._last[key] = max(self._last.get(key, 0), attempt)
+            self._last_of_worker[own] = max(self._last_of_worker.get(own, 0), attempt)
+
+    def superseded(self, token: str, nodeid: str, attempt: int, worker: str, *, crashed: bool) -> bool:
+        """Whether a later attempt counts instead.
+
+        Another worker's attempt replaces this one only where this worker died over it: with
+        ``--dist=each`` every worker runs every test, and all of them count.
+        """
+        newest = self._last.get((token, nodeid)) if crashed else self._last_of_worker.get((token, nodeid, worker))
+        return newest is not None and attempt < newest
+
+
 def mark_superseded(runs: Sequence[MergedRun]) -> None:
     """Mark the runs of earlier attempts of a test that was run again."""
-    last: dict[str, int] = {}
-    last_of_worker: dict[tuple[str, str], int] = {}
+    attempts = Attempts()
     for run in runs:
-        nodeid, attempt = run.context.nodeid, run.context.attempt
-        last[nodeid] = max(last.get(nodeid, 0), attempt)
-        key = (nodeid, run.context.worker)
-        last_of_worker[key] = max(last_of_worker.get(key, 0), attempt)
+        attempts.note(run.token, run.context.nodeid, run.context.attempt, run.context.worker)
     for run in runs:
-        nodeid, attempt = run.context.nodeid, run.context.attempt
-        if nodeid:
-            # Another worker's attempt replaces this one only where this worker died over it:
-            # with --dist=each every worker runs every test, and all of them count.
-            newest = last[nodeid] if run.crashed else last_of_worker[nodeid, run.context.worker]
-            run.superseded = attempt < newest
+        context = run.context
+        run.superseded = attempts.superseded(
+            run.token, context.nodeid, context.attempt, context.worker, crashed=run.crashed
+        )
 
 
 # --- bytes -------------------------------------------------------------------------------
 
 
-class SliceReader:
-    """Reads pieces of journals, each of which it opens once; a context manager."""
+class SliceReader(PieceReader):
+    """Reads the runs of journals."""
 
-    def __init__(self) -> None:
-        self._streams: dict[Path, BinaryIO] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for stream in self._streams.values():
-            stream.close()
-
-    def read(self, path: Path, part: Slice) -> bytes:
-        """The bytes of a piece.
-
-        Raises:
-            OSError: The journal cannot be read, or has become shorter.
-        """
-        stream = self._streams.get(path)
-        if stream is None:
-            stream = self._streams[path] = path.open("rb")
-        stream.seek(part.offset)
-        content = stream.read(part.length)
-        if len(content) != part.length:
-            raise OSError(f"{path.name} has become shorter")
-        return content
-
-    def messages(self, path: Path, parts: Iterable[Slice | None]) -> list[bytes]:
+    def messages(self, path: Path, places: Places) -> list[bytes]:
         """Messages; one that is lost is replaced by a note that says so."""
-        return [LOST_MESSAGE if part is None else self.read(path, part) for part in parts]
+        pairs = zip(places[::2], places[1::2], strict=True)
+        return [LOST_MESSAGE if offset < 0 else self.read(path, offset, length) for offset, length in pairs]
 
     def report(self, run: MergedRun) -> tuple[dict[str, Any], list[bytes], dict[str, Any], dict[str, Any]]:
         """A run's report: before, messages, after, row."""
@@ -423,11 +458,12 @@ class SliceReader:
             composed = run.composed
             return composed.before, messages, composed.after, {**composed.row, "superseded": run.superseded}
         assert run.report is not None
-        before, after, row = (loads(self.read(run.journal, part)) for part in run.report)
+        before, after, row = (loads(self.read(run.journal, part.offset, part.length)) for part in run.report)
         return before, messages, after, {**row, "superseded": run.superseded}
 
 
 __all__ = [
+    "Attempts",
     "JournalContents",
     "Merged",
     "MergedRun",

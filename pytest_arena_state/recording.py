@@ -7,6 +7,8 @@ wrong is counted by kind and named when the session ends.
 
 from __future__ import annotations
 
+import operator
+import os
 import threading
 import zlib
 from collections import Counter
@@ -21,15 +23,19 @@ from . import document
 from ._wire import dumps, format_time, loads
 from .journal import JOURNAL_VERSION, JournalWriter, encode_record, tell_of_forks
 from .models import RunResult
+from .naming import safe_stem
 from .telemetry import facts_of
 from .trace import RAW_REQUEST_KEY, RAW_RESPONSE_KEY
 from .verdict import RunContext, Verdict, fill_in
 
 if TYPE_CHECKING:
     from .redaction import Redactor
+    from .staging import Stager
     from .store import ArenaStateStore, Change, Conversation
 
+_WITH_VALUES = ("save", "report")
 _RAW_MARK = b'"_llm_raw_re'
+_CURRENT_TEST: Any = "PYTEST_CURRENT_TEST" if os.name == "nt" else b"PYTEST_CURRENT_TEST"
 _TROUBLE_LIMIT = 100  # distinct kinds; more would be a list of its own
 
 
@@ -76,6 +82,7 @@ class Recording:
         redactor: Redactor,
         keep_raw: bool = False,
         on_run: Callable[[RunResult], None] | None = None,
+        stager: Stager | None = None,
     ) -> None:
         """Open the journal.
 
@@ -86,6 +93,7 @@ class Recording:
             redactor: Takes secrets out of everything that is written.
             keep_raw: Write raw requests and responses of LLM calls, too.
             on_run: Called with each run of a test after its verdict; may change it in place.
+            stager: Writes finished runs where the publication only has to move them.
 
         Raises:
             OSError: The journal cannot be made.
@@ -96,6 +104,9 @@ class Recording:
         self.redactor = redactor
         self._keep_raw = keep_raw
         self._on_run = on_run
+        self._stager = stager
+        self._deleted = 0
+        self._environment: dict[Any, Any] | None = None
         self._lock = threading.RLock()
         self._stores: dict[int, StoreRecording] = {}
         self._numbers = 0
@@ -134,12 +145,23 @@ class Recording:
             with self._lock:
                 self._after_fork()
                 if not self._ended:
-                    self.redactor.refresh()  # the test may have put a key into the environment
+                    self._learn_secrets()
                     self._take(store, change, conversation)
         except RecursionError:
             pass  # the test saved near the end of the stack; its next save, or its end, makes it good
         except Exception as error:  # noqa: BLE001 - our failure must not fail the test that saved
             self.trouble(f"a save was not journaled at once: {type(error).__name__}: {error}"[:300])
+
+    def _learn_secrets(self) -> None:
+        """The test may have put a key into the environment."""
+        # What `os.environ` keeps inside changes with it and compares fast; elsewhere, look each time.
+        inside = getattr(os.environ, "_data", None)
+        now = dict(inside) if isinstance(inside, dict) else None
+        if now is not None:
+            now.pop(_CURRENT_TEST, None)  # pytest changes it in every phase
+        if now is None or now != self._environment:
+            self._environment = now
+            self.redactor.refresh()
 
     def _take(self, store: StoreRecording, change: Change, conversation: Conversation) -> None:
         for problem in change.problems:
@@ -148,9 +170,9 @@ class Recording:
         if change.kind in ("delete", "withdraw"):
             if log is not None:
                 del store.logs[change.conversation_id]
+                self._deleted += change.kind == "delete"
                 self.writer.append(encode_record(change.kind, dumps({"c": log.number})))
             return
-        self._announce(store)
         if log is None:
             self._numbers += 1
             log = store.logs[change.conversation_id] = _Log(self._numbers, conversation)
@@ -160,16 +182,37 @@ class Recording:
             return
         log.intact = False
         if change.kind == "metadata":
-            self._write(store, log, "metadata", {"metadata": change.metadata}, None)
+            self._write(store, log, "metadata", {"metadata": change.metadata}, [])
         else:
             self._write_messages(store, log, change.length, list(change.indexes), list(change.messages), change.head)
         log.intact = True
 
-    def _announce(self, store: StoreRecording) -> None:
+    def _append(self, store: StoreRecording, *records: tuple[str, bytes, list[bytes]]) -> list[list[bytes]]:
+        """Redact and journal records that follow each other, with one look and one write.
+
+        Args:
+            store: What they are about; the journal is told of it first, where it was not yet.
+            records: Of each its kind, its fields and its values.
+
+        Returns:
+            For each the fields and values as they were written.
+        """
         if not store.announced:
             fields = dumps({"s": store.number, "context": store.context.to_dict()})
-            self.writer.append(encode_record("store", self.redactor.redact(fields)))
+            records = (("store", fields, []), *records)
+        everything = [text for _, fields, values in records for text in (fields, *values)]
+        redacted = iter(self._redacted(everything))
+        written = []
+        encoded = []
+        for kind, _, values in records:
+            fields, *values = (next(redacted) for _ in range(1 + len(values)))
+            written.append([fields, *values])
+            encoded.append(encode_record(kind, fields, values if kind in _WITH_VALUES else None))
+        self.writer.append(*encoded)
+        if not store.announced:
             store.announced = True
+            del written[0]
+        return written
 
     def _write_whole(self, store: StoreRecording, log: _Log) -> None:
         """Write a conversation as it is now: the first time, and after a change that was cut short."""
@@ -181,7 +224,7 @@ class Recording:
                 store, log, len(messages), list(range(len(messages))), list(messages), conversation.head or None
             )
         if conversation.metadata is not None:
-            self._write(store, log, "metadata", {"metadata": conversation.metadata}, None)
+            self._write(store, log, "metadata", {"metadata": conversation.metadata}, [])
         log.intact = True
 
     def _write_messages(
@@ -193,7 +236,7 @@ class Recording:
         messages: list[bytes],
         head: dict[str, Any] | None,
     ) -> None:
-        texts = self._redacted([self._without_raw(text) for text in messages])
+        texts = [self._without_raw(text) for text in messages] if not self._keep_raw else messages
         fields: dict[str, Any] = {"n": length}
         if indexes and indexes == list(range(indexes[0], indexes[0] + len(indexes))):
             fields["from"] = indexes[0]
@@ -201,6 +244,7 @@ class Recording:
             fields["at"] = indexes
         if head is not None:
             fields["head"] = head
+        texts = self._write(store, log, "save", fields, texts)
         written = log.written
         del written[length:]
         for index, text in zip(indexes, texts, strict=True):
@@ -208,27 +252,29 @@ class Recording:
                 written.append(text)
             else:
                 written[index] = text
-        self._write(store, log, "save", fields, texts)
 
     def _write(
-        self, store: StoreRecording, log: _Log, kind: str, fields: dict[str, Any], values: list[bytes] | None
-    ) -> None:
+        self, store: StoreRecording, log: _Log, kind: str, fields: dict[str, Any], values: list[bytes]
+    ) -> list[bytes]:
+        """Journal a change; returns the values as they were written."""
         log.changed = time_ns()
         head: dict[str, Any] = {"c": log.number, "s": store.number, "v": log.version, "t": log.changed}
         if not log.named:
             head["id"] = log.conversation.id
         log.version += 1
-        self.writer.append(encode_record(kind, self.redactor.redact(dumps(head | fields)), values))
+        ((_, *values),) = self._append(store, (kind, dumps(head | fields), values))
         log.named = True
+        return values
 
     def _redacted(self, documents: list[bytes]) -> list[bytes]:
         # Nearly always nothing is secret, and one look at everything together tells.
         if len(documents) > 1 and self.redactor.clears(b",".join(documents)):
             return documents
-        return [self.redactor.redact(document) for document in documents]
+        redacted = [self.redactor.redact(document) for document in documents]
+        return documents if all(map(operator.is_, redacted, documents)) else redacted
 
     def _without_raw(self, text: bytes) -> bytes:
-        if self._keep_raw or _RAW_MARK not in text:
+        if _RAW_MARK not in text:
             return text
         message = loads(text)
         meta = message.get("meta")
@@ -246,21 +292,31 @@ class Recording:
             self._stores.pop(store.number, None)
             if self._ended:
                 return
+            # Though nothing was saved here: a forked child may have saved, and does not know how its test ended.
+            said: list[tuple[str, bytes, list[bytes]]] = []
             if verdict is not None:
-                # Though nothing was saved here: a forked child may have saved, and does not know how its test ended.
-                self._announce(store)
-                fields = dumps({"s": store.number, "verdict": verdict.to_dict()})
-                self.writer.append(encode_record("verdict", self.redactor.redact(fields)))
+                said.append(("verdict", dumps({"s": store.number, "verdict": verdict.to_dict()}), []))
             for log in store.logs.values():
                 try:
                     if not log.intact:
                         self._write_whole(store, log)
-                    self._report(store, log, verdict)
+                    self._report(store, log, verdict, said)
                 except Exception as error:  # noqa: BLE001 - the merge composes the report from the saves instead
+                    self._stager = None
                     self.trouble(f"a report was left to the merge: {type(error).__name__}: {error}"[:300])
+                said = []
                 log.written = []
+            if said:
+                self._append(store, *said)
 
-    def _report(self, store: StoreRecording, log: _Log, verdict: Verdict | None) -> None:
+    def _report(
+        self,
+        store: StoreRecording,
+        log: _Log,
+        verdict: Verdict | None,
+        said: list[tuple[str, bytes, list[bytes]]],
+    ) -> None:
+        """Journal the report of a run, after what else is to be said of its store, and stage it."""
         conversation = log.conversation
         metadata = fill_in(
             conversation.metadata,
@@ -273,11 +329,38 @@ class Recording:
         composed = document.compose(metadata, conversation.head.get("metadata") or {}, conversation.facts)
         if self._on_run is not None and verdict is not None:
             composed = self._changed_by_hooks(store, log, composed)
-        values = self._redacted([dumps(part) for part in (composed.before, composed.after, composed.row)])
+        before, after, row = composed.before, composed.after, composed.row
+        stager, context = self._stager, store.context
+        names = [context.nodeid, context.attempt, before["RunID"], conversation.id]
+        if stager is not None:
+            row = {"run_id": row["run_id"], "file": stager.file_of(safe_stem(before["RunID"])), **row}
+        pieces = document.Serialised.of(before, after)
         # With the store and the number of messages, should all saves of the run be lost.
-        place = {"c": log.number, "s": store.number, "v": log.version, "n": len(log.written)}
-        fields = dumps({**place, "run_id": composed.before["RunID"]})
-        self.writer.append(encode_record("report", self.redactor.redact(fields), values))
+        place = {"c": log.number, "s": store.number, "v": log.version, "n": len(log.written), "run_id": before["RunID"]}
+        given = [*pieces.objects(), dumps(row)]
+        *_, report = self._append(store, *said, ("report", dumps(place), given))
+        if stager is not None:
+            self._stage(stager, names, pieces, given, report, log.written)
+
+    def _stage(
+        self,
+        stager: Stager,
+        names: list[Any],
+        pieces: document.Serialised,
+        given: list[bytes],
+        written: list[bytes],
+        messages: list[bytes],
+    ) -> None:
+        """Stage a run as it was journaled: ``written`` is what redaction left of the record that has ``given``."""
+        _, before, after, row = written
+        if any(map(operator.is_not, (before, after, row), given)):
+            pieces = document.Serialised.of(loads(before), loads(after))
+        plain = dumps(names)
+        kept = self.redactor.redact(plain)
+        if kept is not plain:
+            names = loads(kept)
+            row = dumps({**loads(row), "file": stager.file_of(safe_stem(names[2]))})
+        stager.add(names, pieces, messages, row)
 
     def _changed_by_hooks(self, store: StoreRecording, log: _Log, composed: document.Composed) -> document.Composed:
         run = RunResult.from_json(document.compact(composed.before, log.conversation.messages, composed.after))
@@ -332,6 +415,9 @@ class Recording:
                 self.writer.append(encode_record("trouble", dumps({"kind": kind, "count": count})))
             fields = self.redactor.redact(dumps({"interrupted": reason, "redacted": redacted}))
             self.writer.append(encode_record("end", fields))
+            if self._stager is not None:
+                account = {"deleted": self._deleted, "redacted": redacted, "troubles": self.troubles}
+                self._stager.end(loads(self.redactor.redact(dumps(account))))
             self._ended = True
             self.writer.close()
 
@@ -348,6 +434,7 @@ class Recording:
         # A child must not write into its parent's journal: their records would mix.
         self._pid = pid
         self.writer.abandon()
+        self._stager = None  # the parent's; a child's runs are merged from its journal
         self.writer = self._open_writer(f"{self.worker}.{pid}")
         self._begin(forked=True)
         for store in self._stores.values():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from . import results
 from .errors import ResultsError
@@ -17,6 +17,9 @@ from .merge import Merged, journal_paths, merge_session
 from .recording import token_of
 from .results import Target
 from .session import absorb, is_dead, target_of
+
+if TYPE_CHECKING:
+    from .index import Totals
 
 
 @dataclass
@@ -28,9 +31,8 @@ class Recovery:
     alive: int = 0
     """Sessions that were left alone, because a process of theirs lives."""
     merged: Merged = field(default_factory=Merged)
-    index: dict[str, Any] | None = None
-    """In wire form; None when there was nothing to recover."""
-    runs: tuple[dict[str, Any], ...] = ()
+    totals: Totals | None = None
+    """Of the recovered runs; None when there was nothing to recover."""
 
 
 def recover(path: str | Path, *, output: str | Path | None = None) -> Recovery:
@@ -69,8 +71,7 @@ def recover(path: str | Path, *, output: str | Path | None = None) -> Recovery:
                 staging=_fitting(staging, target),
                 sessions=len(dead),
             )
-            recovery.index = published.index
-            recovery.runs = published.rows
+            recovery.totals = published.totals
             for directory in dead:
                 shutil.rmtree(directory, ignore_errors=True)
             shutil.rmtree(_fitting(staging, target), ignore_errors=True)

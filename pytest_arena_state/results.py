@@ -9,21 +9,38 @@ place and moved there.
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 from . import document
-from ._wire import dumps, format_time, loads, parse_time
+from ._wire import dumps, loads
+from .catalogue import KEPT, RUN, Catalogue, Entry
 from .errors import ResultsError
-from .index import Completeness, Index, IndexRow, LostEntry, go_duration, index_bytes, make_index
-from .merge import Merged, MergedRun, SliceReader
-from .naming import digest, name_runs
-from .reading import Form, Target, is_file_name, iterate_results, load_results, load_run, read_index, run_files
+from .index import (
+    Completeness,
+    Index,
+    IndexBuilder,
+    IndexRow,
+    LostEntry,
+    Totals,
+    go_duration,
+    index_bytes,
+    make_index,
+)
+from .journal import PieceReader
+from .merge import Merged, SliceReader
+from .naming import digest
+from .reading import is_file_name, iterate_results, load_results, load_run, read_index, run_files
+from .target import Form, Target
+
+if TYPE_CHECKING:
+    from .staging import Ledger
 
 _LOCK_TIMEOUT = 60.0  # seconds; a session publishes 100,000 runs in less
 
@@ -32,9 +49,9 @@ _LOCK_TIMEOUT = 60.0  # seconds; a session publishes 100,000 runs in less
 class Published:
     """What a publication did."""
 
-    index: dict[str, Any]
-    """In wire form: a large one is big enough without models."""
-    rows: tuple[dict[str, Any], ...]
+    total_runs: int
+    """In the index, with those of other sessions."""
+    totals: Totals
     """Of the runs that this session published."""
 
 
@@ -114,15 +131,13 @@ def _mark(target: Target, stem: str, row: IndexRow | None) -> str:
     return f"{found.st_ino} {found.st_mtime_ns}"
 
 
-@dataclass
-class _Entry:
-    """A run that goes into the index: one of this session, or one that is kept."""
+@dataclass(slots=True)
+class _Kept:
+    """A run of older results that stays."""
 
-    stem: str
     row: dict[str, Any]
-    order: tuple[str, int, str, str]
-    run: MergedRun | None = None
-    kept: Any = None
+    body: bytes | None = None
+    """Where all runs are in one file."""
 
 
 def publish(
@@ -153,64 +168,63 @@ def publish(
     staging.mkdir(parents=True, exist_ok=True)
     old = _old_index(target)
     now = _marks(target, old)
-    gone = frozenset(stem for stem, mark in replaced.items() if now.get(stem) == mark)
-    kept = _kept_entries(target, old, gone)
-    taken = {entry.stem.lower() for entry in kept}
-    entries = []
-    packs: set[str] = set(old.prompt_packs) if kept else set()
-    ended = [moment for moment in [old.timestamp if kept else None] if moment is not None]
-    writer = _WRITERS[target.form](target, staging)
-    lost = list(merged.lost)
-    with SliceReader() as reader:
-        for stem, run in _named(merged.runs, token):
-            try:
-                before, messages, after, row = reader.report(run)
-            except (OSError, ValueError) as error:
-                lost.append({"what": run.run_id, "why": f"its journal cannot be read: {error}"})
+    gone = {stem for stem, mark in replaced.items() if now.get(stem) == mark}
+    writer = _WRITERS[target.form](target, staging, merged.ledgers)
+    lost = merged.lost
+    totals = Totals()
+    with (
+        Catalogue(staging, token) as catalogue,
+        IndexBuilder(staging, lines=target.form != "json") as index,
+        SliceReader() as reader,
+    ):
+        kept = _keep(target, old, gone, catalogue)
+        if kept:
+            index.note(old.prompt_packs, old.timestamp)
+        catalogue.add_merged(merged)
+        for run in catalogue:
+            entry, name = run.entry, run.name
+            if entry.source == KEPT:
+                older = kept[entry.place]
+                writer.keep(older.body)
+                index.add(name, older.row)
                 continue
-            if stem.lower() in taken:
-                if writer.holds(stem, before, messages, after):
-                    continue  # the same bytes are the same run
-                stem = f"{stem}~{run.token or token}"
-            taken.add(stem.lower())
-            file = writer.add(stem, before, messages, after)
+            if entry.source == RUN:
+                try:
+                    before, messages, after, row = reader.report(merged.runs[entry.place])
+                except (OSError, ValueError) as error:
+                    lost.append({"what": entry.run_id, "why": f"its journal cannot be read: {error}"})
+                    continue
+                body = writer.body(before, messages, after)
+                if run.taken:
+                    if writer.holds(name, body):
+                        continue  # the same bytes are the same run
+                    name = f"{name}~{entry.token}"
+                file = writer.add(name, body)
+                text, prompt_pack, ended = None, before["PromptPack"], after["EndTime"]
+            else:
+                text = reader.read(merged.ledgers[entry.source].path, entry.row_offset, entry.row_length)
+                row = loads(text)
+                if run.taken:
+                    if writer.holds_staged(name, entry):
+                        continue
+                    name = f"{name}~{entry.token}"
+                file = writer.adopt(name, entry)
+                prompt_pack, ended = entry.prompt_pack, entry.ended
+            if row.get("file") != file or run.superseded:
+                row = {"run_id": row["run_id"], "file": file, **row, "superseded": run.superseded}
+                row["file"], text = file, None
             merged.interrupted += row["labels"].get("pytest.outcome") == "interrupted"
-            packs.add(before["PromptPack"])
-            end = parse_time(after["EndTime"])
-            if end is not None:
-                ended.append(end)
-            nodeid, attempt, run_id, conversation_id, _ = run.order
-            row = {"run_id": row["run_id"], "file": file, **{k: v for k, v in row.items() if k != "run_id"}}
-            entries.append(_Entry(stem, row, (nodeid, attempt, run_id, conversation_id), run))
-    everything = sorted([*kept, *entries], key=lambda entry: (entry.order, entry.stem))
-    completeness = _completeness(merged, lost, sessions, old.completeness if kept else None)
-    index = make_index(
-        [(entry.stem, entry.row) for entry in everything],
-        prompt_packs=packs,
-        timestamp=format_time(max(ended)) if ended else None,
-        completeness=completeness,
-        config_file=config_file or old.config_file,
-    )
-    writer.commit(index, everything)
-    for stem in gone - {entry.stem for entry in everything}:
-        writer.remove(stem)
-    return Published(index, tuple(entry.row for entry in entries))
-
-
-def _named(runs: Sequence[MergedRun], token: str) -> Iterator[tuple[str, MergedRun]]:
-    """Each run with its stem; this session's runs first, so that recovered ones give way."""
-    tokens = sorted({run.token for run in runs}, key=lambda each: (each != token, each))
-    for each in tokens:
-        group = [run for run in runs if run.token == each]
-        keys = [(run.run_id, (run.context.nodeid, run.context.attempt, run.conversation_id)) for run in group]
-        counts = Counter(keys)
-        # Which worker gets a test is chance, so a worker is in a name only where nothing else
-        # tells two runs apart: with --dist=each, and in the stores of sessions.
-        apart = [
-            (run_id, (*key, run.context.worker) if counts[run_id, key] > 1 else key)
-            for run, (run_id, key) in zip(group, keys, strict=True)
-        ]
-        yield from zip(name_runs(apart), group, strict=True)
+            index.add(name, row, text)
+            index.note((prompt_pack,), ended)
+            totals.add(row)
+            gone.discard(name)
+        completeness = _completeness(merged, lost, sessions, old.completeness if kept else None)
+        writer.commit(
+            lambda out: index.write(out, completeness=completeness, config_file=config_file or old.config_file)
+        )
+        for stem in gone:
+            writer.remove(stem)
+        return Published(index.totals.runs, totals)
 
 
 def _completeness(
@@ -236,13 +250,14 @@ def _old_index(target: Target) -> Index:
         return Index()
 
 
-def _kept_entries(target: Target, old: Index, replaced: frozenset[str]) -> list[_Entry]:
+def _keep(target: Target, old: Index, replaced: Set[str], catalogue: Catalogue) -> list[_Kept]:
+    """Put the runs that stay into the catalogue."""
     stems = [stem for stem in old.run_ids if stem not in replaced and is_file_name(stem)]
     if not stems:
         return []
     rows = dict(zip(old.run_ids, old.runs, strict=False)) if len(old.runs) == len(old.run_ids) else {}
     bodies = _kept_bodies(target, old) if target.form != "directory" else {}
-    entries = []
+    kept: list[_Kept] = []
     for stem in stems:
         if stem in rows:
             row = rows[stem].to_dict()
@@ -254,9 +269,15 @@ def _kept_entries(target: Target, old: Index, replaced: frozenset[str]) -> list[
             row = {"file": f"{stem}.json", **document.row_of(run.to_dict())}
         labels = row["labels"]
         attempt = labels.get("pytest.attempt", "1")
-        order = (labels.get("pytest.nodeid", ""), int(attempt) if attempt.isdecimal() else 1, row["run_id"], stem)
-        entries.append(_Entry(stem, row, order, kept=bodies.get(stem)))
-    return entries
+        catalogue.keep(
+            stem,
+            len(kept),
+            labels.get("pytest.nodeid", ""),
+            int(attempt) if attempt.isdecimal() else 1,
+            row["run_id"],
+        )
+        kept.append(_Kept(row, bodies.get(stem)))
+    return kept
 
 
 def _kept_bodies(target: Target, old: Index) -> dict[str, bytes]:
@@ -273,85 +294,147 @@ def _kept_bodies(target: Target, old: Index) -> dict[str, bytes]:
 class _DirectoryWriter:
     """A file per run."""
 
-    def __init__(self, target: Target, staging: Path) -> None:
+    def __init__(self, target: Target, staging: Path, ledgers: Sequence[Ledger]) -> None:
         self._target = target
         self._staging = staging
-        self._staged: list[tuple[Path, Path]] = []
+        self._ledgers = ledgers
+        self._own = staging / "own"
+        self._folders = [ledger.folder for ledger in ledgers if ledger.count]
 
-    def holds(self, stem: str, before: Any, messages: Any, after: Any) -> bool:
+    def body(self, before: Any, messages: Any, after: Any) -> bytes:
+        return document.lines(before, messages, after)
+
+    def holds(self, name: str, body: bytes) -> bool:
         try:
-            return (self._target.path / f"{stem}.json").read_bytes() == document.lines(before, messages, after)
+            return (self._target.path / f"{name}.json").read_bytes() == body
         except OSError:
             return False
 
-    def add(self, stem: str, before: Any, messages: Any, after: Any) -> str:
-        staged = self._staging / f"{len(self._staged)}.json"
-        staged.write_bytes(document.lines(before, messages, after))
-        self._staged.append((staged, self._target.path / f"{stem}.json"))
-        return f"{stem}.json"
+    def holds_staged(self, name: str, entry: Entry) -> bool:
+        staged = self._ledgers[entry.source].folder / entry.file
+        if not self.holds(name, staged.read_bytes()):
+            return False
+        staged.unlink()
+        return True
 
-    def commit(self, index: dict[str, Any], entries: Sequence[_Entry]) -> None:
+    def keep(self, body: bytes | None) -> None:
+        """Nothing to do: its file stays where it is."""
+
+    def add(self, name: str, body: bytes) -> str:
+        if self._own not in self._folders:
+            shutil.rmtree(self._own, ignore_errors=True)  # of an earlier try
+            self._own.mkdir()
+            self._folders.append(self._own)
+        file = f"{name}.json"
+        (self._own / file).write_bytes(body)
+        return file
+
+    def adopt(self, name: str, entry: Entry) -> str:
+        file = f"{name}.json"
+        if file != entry.file:
+            folder = self._ledgers[entry.source].folder
+            try:
+                (folder / entry.file).rename(folder / file)
+            except FileNotFoundError:
+                if not (folder / file).exists():  # an earlier try has done it
+                    raise
+        return file
+
+    def commit(self, write_index: Callable[[IO[bytes]], None]) -> None:
         # A full disk must be noticed before the first of the old files is replaced.
-        new_index = stage(self._target.index_path, index_bytes(index), self._staging)
-        self._target.path.mkdir(parents=True, exist_ok=True)
-        for staged, final in self._staged:
-            staged.replace(final)
-        new_index.replace(self._target.index_path)
+        staged = self._staging / "index.json"
+        with staged.open("wb") as out:
+            write_index(out)
+        place = self._target.path
+        folders = sorted(self._folders, key=_size, reverse=True)
+        if folders and not os.path.lexists(place):
+            # Nothing is there yet: everything comes at once, with one move.
+            whole, *others = folders
+            _move_files(others, whole)
+            staged.replace(whole / "index.json")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            whole.rename(place)
+        else:
+            place.mkdir(parents=True, exist_ok=True)
+            _move_files(folders, place)
+            staged.replace(self._target.index_path)
 
     def remove(self, stem: str) -> None:
         with suppress(OSError):
             (self._target.path / f"{stem}.json").unlink()
 
 
+def _size(folder: Path) -> int:
+    with os.scandir(folder) as found:
+        return sum(1 for _ in found)
+
+
+def _move_files(folders: Sequence[Path], place: Path) -> None:
+    for folder in folders:
+        for file in list(folder.iterdir()):
+            file.replace(place / file.name)
+
+
 class _OneFileWriter:
     """All runs in one file, a line each."""
 
-    def __init__(self, target: Target, staging: Path) -> None:
+    def __init__(self, target: Target, staging: Path, ledgers: Sequence[Ledger]) -> None:
         self._target = target
         self._staging = staging
+        self._ledgers = ledgers
         self._bodies = staging / "runs"
-        self._stream = self._bodies.open("wb")
-        self._places: dict[str, tuple[int, int]] = {}
+        self._json = target.form == "json"
+        self._stream = self._bodies.open("wb", buffering=1 << 18)
+        self._parts = PieceReader()
+        self._first = True
         self._kept: dict[str, bytes] | None = None
 
-    def holds(self, stem: str, before: Any, messages: Any, after: Any) -> bool:
+    def body(self, before: Any, messages: Any, after: Any) -> bytes:
+        return document.compact(before, messages, after)
+
+    def holds(self, name: str, body: bytes) -> bool:
         if self._kept is None:
             self._kept = _kept_bodies(self._target, _old_index(self._target))
-        return self._kept.get(stem) == document.compact(before, messages, after)
+        return self._kept.get(name) == body
 
-    def add(self, stem: str, before: Any, messages: Any, after: Any) -> str:
-        body = document.compact(before, messages, after)
-        self._places[stem] = (self._stream.tell(), len(body))
+    def holds_staged(self, name: str, entry: Entry) -> bool:
+        return self.holds(name, self._parts.read(self._ledgers[entry.source].part, entry.offset, entry.length))
+
+    def keep(self, body: bytes | None) -> None:
+        self.add("", body if body is not None else b"{}")
+
+    def add(self, name: str, body: bytes) -> str:
+        if self._json:
+            self._stream.write(b"\n" if self._first else b",\n")
         self._stream.write(body)
+        if not self._json:
+            self._stream.write(b"\n")
+        self._first = False
         return self._target.path.name
 
-    def commit(self, index: dict[str, Any], entries: Sequence[_Entry]) -> None:
+    def adopt(self, name: str, entry: Entry) -> str:
+        return self.add(name, self._parts.read(self._ledgers[entry.source].part, entry.offset, entry.length))
+
+    def commit(self, write_index: Callable[[IO[bytes]], None]) -> None:
+        self._parts.__exit__()
         self._stream.close()
-        whole = self._staging / "whole"
-        with self._bodies.open("rb") as bodies, whole.open("wb") as out:
-            runs = (self._body(entry, bodies) for entry in entries)
-            if self._target.form == "jsonl":
-                for run in runs:
-                    out.write(run + b"\n")
-            else:
-                out.write(b'{"index": ' + dumps(index) + b',\n"runs": [')
-                for i, run in enumerate(runs):
-                    out.write((b",\n" if i else b"\n") + run)
+        whole = self._bodies
+        staged = self._staging / "index.json"
+        with staged.open("wb") as out:
+            if self._json:
+                out.write(b'{"index": ')
+                write_index(out)
+                out.write(b',\n"runs": [')
+                with self._bodies.open("rb") as bodies:
+                    shutil.copyfileobj(bodies, out)
                 out.write(b"\n]}\n")
-        new_index = None
-        if self._target.form == "jsonl":
-            new_index = stage(self._target.index_path, index_bytes(index), self._staging)
+                whole = staged
+            else:
+                write_index(out)
         self._target.path.parent.mkdir(parents=True, exist_ok=True)
         whole.replace(self._target.path)
-        if new_index is not None:
-            new_index.replace(self._target.index_path)
-
-    def _body(self, entry: _Entry, bodies: Any) -> bytes:
-        if entry.run is None:
-            return entry.kept if entry.kept is not None else b"{}"
-        offset, length = self._places[entry.stem]
-        bodies.seek(offset)
-        return bytes(bodies.read(length))
+        if whole is not staged:
+            staged.replace(self._target.index_path)
 
     def remove(self, stem: str) -> None:
         """Nothing to do: the new file does not have it."""

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from os import getpid  # by name: a test may replace what the module has
 from pathlib import Path
@@ -27,10 +27,12 @@ from .journal import SUFFIX, ChannelSink, HeldFile, JournalFile, JournalWriter, 
 from .merge import CONTROLLER, Merged, journal_paths, merge_session
 from .recording import Recording, StoreRecording, token_of
 from .redaction import RedactionRules, Redactor
+from .staging import Stager
 from .store import ArenaStateStore
-from .verdict import RunContext, Verdict, crashed, interrupted
+from .verdict import PhaseReport, RunContext, Verdict, crashed, interrupted
 
 if TYPE_CHECKING:
+    from .index import Totals
     from .models import RunResult
     from .results import Target
 
@@ -56,27 +58,20 @@ class Settings:
 # --- how a test ends -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class PhaseReport:
-    """What one report of a test says."""
-
-    when: str
-    outcome: str
-    """``passed``, ``failed``, ``skipped``; ``rerun`` for a failure that is tried again."""
-    message: str = ""
-    expected: bool = False
-    """An xfail mark applies."""
-    part: bool = False
-    """A subtest's report."""
+_ALL_PASSED = [PhaseReport(when, "passed") for when in ("setup", "call", "teardown")]
+_PASSED = Verdict(outcome="passed", passed=True)
 
 
-@dataclass
+@dataclass(slots=True)
 class Attempt:
     """One attempt at a test, while it runs."""
 
     key: str
     """The node id as reports have it."""
-    context: RunContext
+    nodeid: str
+    """As people know it."""
+    number: int = 1
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
     reports: list[PhaseReport] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     """Phases in which something other than an assertion was raised."""
@@ -91,6 +86,8 @@ class Attempt:
 
     def verdict(self) -> Verdict:
         """How the test ended, from all reports so far."""
+        if self.reports == _ALL_PASSED:
+            return _PASSED
         failed = [report for report in self.reports if report.outcome in ("failed", "rerun")]
         if failed:
             return self._failure(failed)
@@ -103,7 +100,7 @@ class Attempt:
             return Verdict(outcome="skipped", passed=True, message=skipped[0].message, skip_reason=skipped[0].message)
         if not any(report.when == "call" for report in main):
             return interrupted("interrupted: the test did not get to its end")
-        return Verdict(outcome="passed", passed=True)
+        return _PASSED
 
     def _failure(self, failed: list[PhaseReport]) -> Verdict:
         first = failed[0]
@@ -141,20 +138,19 @@ class TestRecorder:
             nodeid: The node id as people know it.
             at_least: The number of this attempt, where somebody else counts, too.
         """
-        attempt = self._attempts.get(key)
-        if attempt is not None and not attempt.reports and not attempt.stores:
-            return attempt  # this is still its beginning
+        attempt = self.beginning(key)
+        if attempt is not None:
+            return attempt
         self.close(key)
         number = max(self._counts.get(key, 0) + 1, at_least)
         self._counts[key] = number
-        context = RunContext(
-            worker=self.recording.worker,
-            nodeid=nodeid,
-            attempt=number,
-            started=format_time(datetime.now(UTC)),
-        )
-        attempt = self._attempts[key] = Attempt(key, context)
+        attempt = self._attempts[key] = Attempt(key, nodeid, number)
         return attempt
+
+    def beginning(self, key: str) -> Attempt | None:
+        """The attempt that is open for a node id and of which nothing has been heard yet."""
+        attempt = self._attempts.get(key)
+        return attempt if attempt is not None and not attempt.reports and not attempt.stores else None
 
     def attempt(self, key: str) -> Attempt | None:
         """The attempt that is open for a node id."""
@@ -164,7 +160,14 @@ class TestRecorder:
         """The store of a test, made when it is first asked for."""
         if attempt.store is None:
             attempt.store = ArenaStateStore()
-            attempt.stores.append(self.recording.attach(attempt.store, replace(attempt.context, marker=dict(marker))))
+            context = RunContext(
+                worker=self.recording.worker,
+                nodeid=attempt.nodeid,
+                attempt=attempt.number,
+                started=format_time(attempt.started),
+                marker=dict(marker),
+            )
+            attempt.stores.append(self.recording.attach(attempt.store, context))
         return attempt.store
 
     @property
@@ -252,6 +255,7 @@ class WorkerSession:
                 redactor=Redactor(RedactionRules(**rules), hook=on_text),
                 keep_raw=told["keep_raw"],
                 on_run=on_run,
+                stager=Stager(directory, worker, told["form"], told["file"]) if shared and told["form"] else None,
             )
         )
 
@@ -291,9 +295,8 @@ def _reads_token(directory: Path, token: str) -> bool:
 class Outcome:
     """What became of a session's results."""
 
-    index: dict[str, Any] | None = None
-    """In wire form."""
-    runs: tuple[dict[str, Any], ...] = ()
+    totals: Totals | None = None
+    """Of the runs that were published; None when nothing was."""
     merged: Merged = field(default_factory=Merged)
     problem: str = ""
     """Why nothing was published; empty when everything was."""
@@ -345,6 +348,9 @@ class Session:
                 redactor=redactor,
                 keep_raw=settings.keep_raw,
                 on_run=on_run,
+                stager=None
+                if controls_workers or self.problem
+                else Stager(self.directory, "main", target.form, target.path.name),
             )
         )
         self.outcome: Outcome | None = None
@@ -371,6 +377,8 @@ class Session:
             "token": self.token,
             "session": self.id,
             "keep_raw": self.settings.keep_raw,
+            "form": "" if self.problem else self.target.form,
+            "file": self.target.path.name,
             "redaction": {"env": rules.env, "keys": rules.keys, "patterns": list(rules.patterns)},
         }
 
@@ -428,7 +436,12 @@ class Session:
             time.sleep(0.02)
 
     def _publish(self, alive: list[str]) -> Outcome:
-        merged = merge_session(self.directory, token=token_of(self.id), interrupted_by=self.interrupted_by)
+        merged = merge_session(
+            self.directory,
+            token=token_of(self.id),
+            interrupted_by=self.interrupted_by,
+            staged_as=self.target.form,
+        )
         for worker in sorted(self._told - set(merged.workers)):
             merged.troubles[f"worker {worker} left no journal"] += 1
         for name in alive:
@@ -458,8 +471,7 @@ class Session:
         except (OSError, TimeoutError, ValueError) as error:
             return Outcome(merged=merged, problem=_reason(error), kept=str(self.directory))
         return Outcome(
-            index=published.index,
-            runs=published.rows,
+            totals=published.totals,
             merged=merged,
             kept=str(self.directory) if alive else "",
             recovered_sessions=len(dead),
@@ -468,7 +480,7 @@ class Session:
     def _name_what_is_unwritten(self, merged: Merged) -> None:
         """Say what this process could not write: its journal cannot, and looks like that of a process that died."""
         writer, name = self.tests.recording.writer, self.tests.recording.worker
-        if writer.waiting or writer.lost:
+        if (writer.waiting or writer.lost) and all(ledger.name != name for ledger in merged.ledgers):
             unwritten = f"{writer.waiting + writer.lost:,} records of {name}"
             merged.lost.append({"what": unwritten, "why": writer.last_error})
             merged.crashed = [worker for worker in merged.crashed if worker != name]
@@ -479,6 +491,7 @@ class Session:
 
 def absorb(merged: Merged, other: Merged) -> None:
     """Add the runs of a session that died to those of one that did not."""
+    assert not other.ledgers  # what a dead session staged is not ours to move
     merged.runs += other.runs
     merged.recovered += len(other.runs)
     merged.workers += [worker for worker in other.workers if worker not in merged.workers]

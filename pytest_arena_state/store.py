@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import zip_longest
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from . import document, telemetry
 from ._wire import (
@@ -49,8 +49,7 @@ M = TypeVar("M", bound=WireModel)
 _HEAD = ("user_id", "system_prompt", "summaries", "token_count", "last_accessed_at", "metadata")
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What one operation changed in one conversation, as bytes that will not change.
 
     ``messages`` are the ones that are new or different, at the positions ``indexes``; the
@@ -513,8 +512,10 @@ class ArenaStateStore:
             known: Sequence[Any] = conversation.fingerprints if conversation else ()
             written: list[tuple[int, Any, dict[str, Any]]] = []
             for i, (message, last) in enumerate(zip_longest(state.messages, known[: len(state.messages)])):
-                print_ = _fingerprint(message)
-                if print_ == last and i not in added:
+                # Most conversations are saved once, and then nothing is ever compared: the first save of all
+                # takes no fingerprints, so the second one serialises the messages again to see what is new.
+                print_ = _fingerprint(message) if conversation is not None else None
+                if print_ == last and print_ is not None and i not in added:
                     continue
                 wire = self._wire_of(i, _coerced(Message, message), problems)
                 if i in added:
@@ -612,7 +613,7 @@ class ArenaStateStore:
     def _put(self, conversation_id: str, messages: Sequence[tuple[int, Message]]) -> None:
         """Set messages at positions of a conversation or at its end; the caller holds the lock."""
         problems: Problems = []
-        written = [(i, _fingerprint(message), self._wire_of(i, message, problems)) for i, message in messages]
+        written = [(i, None, self._wire_of(i, message, problems)) for i, message in messages]
         self._set(self._open(conversation_id), written, problems)
 
     def _set(

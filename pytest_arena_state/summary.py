@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._text import plural, printable, usd
+from .index import Totals
 
 if TYPE_CHECKING:
-    from .results import Index
+    from .index import Index
     from .session import Session
 
 _LISTED = 5  # troubles and losses that are named one by one
@@ -17,21 +17,19 @@ _STATUSES = ("passed", "failed", "error", "skipped")
 
 
 def describe_runs(rows: Iterable[Mapping[str, Any]]) -> str:
+    """What runs add up to, by their rows in the index."""
+    return describe(Totals.of(rows))
+
+
+def describe(totals: Totals) -> str:
     """Runs by status, their tokens and their cost, such as ``2 runs (1 passed, 1 failed), 28 tokens, $0.0004``."""
-    counts: Counter[str] = Counter()
-    tokens, cost, superseded = 0, 0.0, 0
-    for row in rows:
-        tokens += row["input_tokens"] + row["output_tokens"] + row["cached_tokens"]
-        cost += row["cost_usd"]
-        if row["superseded"]:
-            superseded += 1
-        else:
-            counts[row["status"]] += 1
+    counts = totals.statuses
+    tokens = totals.input_tokens + totals.output_tokens + totals.cached_tokens
     by_status = ", ".join(f"{counts[status]:,} {status}" for status in _STATUSES if counts[status])
     text = plural(counts.total(), "run") + (f" ({by_status})" if by_status else "")
-    if superseded:
-        text += f", {superseded:,} superseded"
-    return f"{text}, {plural(tokens, 'token')}, {usd(cost)}"
+    if totals.superseded:
+        text += f", {totals.superseded:,} superseded"
+    return f"{text}, {plural(tokens, 'token')}, {usd(totals.cost_usd)}"
 
 
 def summary_lines(session: Session) -> list[str]:
@@ -40,16 +38,15 @@ def summary_lines(session: Session) -> list[str]:
     assert outcome is not None
     merged = outcome.merged
     pieces: list[str] = []
-    if outcome.index is not None:
-        pieces.append(describe_runs(outcome.runs))
-        checks = sum(
-            row["status"] == "failed" and not row["superseded"] and row["labels"].get("pytest.outcome") == "passed"
-            for row in outcome.runs
-        )
+    totals = outcome.totals
+    if totals is not None:
+        pieces.append(describe(totals))
+        checks = totals.failed_by_checks
         if checks:
             pieces.append(f"{checks:,} failed by its checks alone" if checks == 1 else f"{checks:,} by checks alone")
     else:
-        pieces.append(f"no results: {printable(outcome.problem)}; {plural(len(merged.runs), 'run')} kept")
+        count = len(merged.runs) + sum(ledger.count for ledger in merged.ledgers)
+        pieces.append(f"no results: {printable(outcome.problem)}; {plural(count, 'run')} kept")
     if merged.workers:
         crashed = f" ({len(merged.crashed)} crashed)" if merged.crashed else ""
         pieces.append(plural(len(merged.workers), "worker") + crashed)
@@ -62,7 +59,7 @@ def summary_lines(session: Session) -> list[str]:
     if merged.redacted:
         pieces.append(f"{merged.redacted.total():,} redacted")
     pieces.append(f"{len(merged.lost):,} lost")
-    shown = session.target.shown_index if outcome.index is not None else outcome.kept
+    shown = session.target.shown_index if totals is not None else outcome.kept
     lines = [f"arena: {', '.join(pieces)} -> {printable(shown, 1000)}"]
     if outcome.recovered_sessions:
         lines.append(

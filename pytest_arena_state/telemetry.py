@@ -7,8 +7,7 @@ contributes is computed once, when it is saved; a report only adds the contribut
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from ._wire import JSON, ZERO_TIME, dumps
 from .messages import decoded_size
@@ -24,12 +23,14 @@ BUDGET_ASSERTION = "pytest.budget"
 _META_COSTS = ("self_play_cost", "tts_cost", "stt_cost", "embedding_cost", "image_gen_cost")
 _INT_COSTS = ("input_tokens", "output_tokens", "cached_tokens")
 _FLOAT_COSTS = ("input_cost_usd", "output_cost_usd", "cached_cost_usd", "total_cost_usd")
+_NO_TOKENS = dict.fromkeys(_INT_COSTS, 0)
+_NO_DOLLARS = dict.fromkeys(_FLOAT_COSTS, 0.0)
+_INT64 = 2**63
 _OPTIONAL_COSTS = ("cached_tokens", "cached_cost_usd")
 _THUMBNAIL_LIMIT = 50_000  # characters of base64; longer images get no thumbnail
 
 
-@dataclass(frozen=True, slots=True)
-class MessageFacts:
+class MessageFacts(NamedTuple):
     """What one message contributes to its run's report."""
 
     role: str
@@ -43,6 +44,9 @@ class MessageFacts:
     """One of them failed."""
 
 
+_OF_TEXT = {role: MessageFacts(role) for role in ("user", "assistant", "system", "tool")}
+
+
 def facts_of(message: Mapping[str, Any]) -> MessageFacts:
     """What a message, in its wire form, contributes."""
     role = message.get("role") or ""
@@ -52,8 +56,10 @@ def facts_of(message: Mapping[str, Any]) -> MessageFacts:
     validations = message.get("validations")
     parts = message.get("parts")
     if not (meta or calls or validations or parts):
-        # The common case: most messages are text with a cost.
-        return MessageFacts(role, (cost,) if cost else ())
+        # The common case: most messages are text, some with a cost.
+        if cost:
+            return MessageFacts(role, (cost,))
+        return _OF_TEXT.get(role) or MessageFacts(role)
     costs: list[Mapping[str, Any]] = [cost] if cost else []
     asserted = failed = False
     if isinstance(meta, Mapping):
@@ -110,22 +116,19 @@ def _media_outputs(parts: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any
 
 def total_cost(facts: Iterable[MessageFacts]) -> dict[str, Any]:
     """The sum over the messages of every role, each field from its own field."""
-    ints = [0, 0, 0]
-    floats = [0.0, 0.0, 0.0, 0.0]
+    out: dict[str, Any] = {**_NO_TOKENS, **_NO_DOLLARS}
     for fact in facts:
         for cost in fact.costs:
-            for i, key in enumerate(_INT_COSTS):
-                value = cost.get(key)
-                if value and isinstance(value, int):
-                    ints[i] += value
-            for i, key in enumerate(_FLOAT_COSTS):
-                value = cost.get(key)
-                if value and isinstance(value, int | float):
-                    floats[i] += value
-    out: dict[str, Any] = {}
-    for key, number in zip(_INT_COSTS, ints, strict=True):
-        out[key] = _int64(number)
-    out |= zip(_FLOAT_COSTS, floats, strict=True)
+            for key, value in cost.items():
+                # A message's meta may hold anything under these names.
+                if key in _NO_DOLLARS:
+                    if isinstance(value, int | float):
+                        out[key] += value
+                elif key in _NO_TOKENS and isinstance(value, int):
+                    out[key] += value
+    for key in _INT_COSTS:
+        if not -_INT64 <= out[key] < _INT64:
+            out[key] = _int64(out[key])
     for key in _OPTIONAL_COSTS:
         if not out[key]:
             del out[key]
@@ -134,7 +137,7 @@ def total_cost(facts: Iterable[MessageFacts]) -> dict[str, Any]:
 
 def _int64(value: int) -> int:
     # The reference adds in 64 bits; readers in Go cannot hold more either.
-    return (value + 2**63) % 2**64 - 2**63
+    return (value + _INT64) % (2 * _INT64) - _INT64
 
 
 def tool_stats(facts: Iterable[MessageFacts]) -> dict[str, Any] | None:

@@ -8,8 +8,8 @@ from what the journal says.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self
 
 from . import document, telemetry
 from ._wire import ZERO_TIME
@@ -32,7 +32,13 @@ class RunContext:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values."""
-        return asdict(self)
+        return {
+            "worker": self.worker,
+            "nodeid": self.nodeid,
+            "attempt": self.attempt,
+            "started": self.started,
+            "marker": dict(self.marker),
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -45,6 +51,19 @@ class RunContext:
             started=str(data.get("started") or ZERO_TIME),
             marker=marker if isinstance(marker, Mapping) else {},
         )
+
+
+class PhaseReport(NamedTuple):
+    """What one report of a test says."""
+
+    when: str
+    outcome: str
+    """``passed``, ``failed``, ``skipped``; ``rerun`` for a failure that is tried again."""
+    message: str = ""
+    expected: bool = False
+    """An xfail mark applies."""
+    part: bool = False
+    """A subtest's report."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +82,13 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values."""
-        return asdict(self)
+        return {
+            "outcome": self.outcome,
+            "passed": self.passed,
+            "message": self.message,
+            "error": self.error,
+            "skip_reason": self.skip_reason,
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

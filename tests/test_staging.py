@@ -1,0 +1,246 @@
+"""Staging: what a process wrote for the publication is what its journal says, or it is not used."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_arena_state import load_results
+from pytest_arena_state.merge import merge_session
+from pytest_arena_state.recording import token_of
+from pytest_arena_state.redaction import RedactionRules
+from pytest_arena_state.results import Target, publish, publish_lock
+from pytest_arena_state.session import PhaseReport, Session, Settings
+
+if TYPE_CHECKING:
+    from pytest_arena_state import RunResult
+
+FORMS = ("out", "out.jsonl", "out.json")
+PASSED = tuple(PhaseReport(when=when, outcome="passed") for when in ("setup", "call", "teardown"))
+
+
+def begin(path: Path, on_run: Callable[[RunResult], None] | None = None) -> Session:
+    redaction = RedactionRules(patterns=("code name [a-z]+",))
+    return Session(Target(path, path.name), Settings(redaction=redaction), controls_workers=False, on_run=on_run)
+
+
+def save(session: Session, nodeid: str, *ids: str, outcome: str = "passed", text: str = "hello") -> None:
+    """Run a test that saves conversations."""
+    store = session.tests.store_for(session.tests.begin(nodeid, nodeid), {"labels": {"of": "the marker"}})
+    for name in ids:
+        message = {"role": "user", "content": text, "timestamp": "2025-01-01T00:00:00Z"}
+        store.save(
+            {"id": name, "messages": [message, {**message, "role": "assistant", "cost_info": {"input_tokens": 3}}]}
+        )
+    for report in PASSED:
+        failed = report.when == "call" and outcome != "passed"
+        session.tests.report(nodeid, PhaseReport("call", outcome, "it failed") if failed else report)
+
+
+def suite(session: Session) -> None:
+    """Everything that makes runs differ: names, attempts, secrets, what is deleted, empty or said by no test."""
+    save(session, "test_b", "b", "a")
+    save(session, "test_a", "b", "B", outcome="failed")
+    save(session, "test_rerun", "again", outcome="rerun")
+    save(session, "test_rerun", "again")
+    save(session, "test_secret[code name eagle]", "the code name eagle", "../../etc", text="sk-proj-" + "a1B2" * 12)
+    save(session, "test_names", "index", "con", "ä" * 300, "x#2", "x")
+    store = session.tests.session_store
+    store.save({"id": "of the session", "messages": []})
+    store.save({"id": "gone", "messages": []})
+    store.delete("gone")
+    store.save_metadata("b", {"run_id": "b", "params": {"temperature": 0.5}})
+
+
+def published(directory: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(directory).as_posix(): path.read_bytes() for path in directory.rglob("*") if path.is_file()
+    }
+
+
+def finish_both_ways(session: Session, other: Path) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """What comes out of what was staged, and out of the journals of the same session."""
+    copy = other / "session"
+    session.tests.end()
+    shutil.copytree(session.directory, copy)
+    outcome = session.finish()
+    assert not outcome.problem
+    target = Target(other / "results" / session.target.path.name, session.target.shown)
+    target.path.parent.mkdir(exist_ok=True)
+    if (backup := other / "before").exists():
+        shutil.copytree(backup, target.path.parent, dirs_exist_ok=True)
+    from pytest_arena_state.results import marks_of
+
+    replaced = marks_of(target)
+    with publish_lock(target):
+        token = token_of(session.id)
+        publish(target, merge_session(copy, token=token), replaced=replaced, token=token, staging=other / "staging")
+    return published(session.target.path.parent), published(target.path.parent)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("old", [False, True], ids=["fresh", "over older results"])
+def test_staged_runs_are_what_the_journal_says(tmp_path: Path, form: str, old: bool) -> None:
+    path = tmp_path / "one" / form
+    path.parent.mkdir()
+    if old:
+        before = begin(path)
+        save(before, "test_a", "b", "again", "another", text="older")
+        before.finish()
+        shutil.copytree(path.parent, tmp_path / "two" / "before")
+    session = begin(path)
+    suite(session)
+
+    staged, merged = finish_both_ways(session, tmp_path / "two")
+
+    assert len(load_results(path)) == 15
+    assert sorted(staged) == sorted(merged)
+    for name, content in staged.items():
+        assert content == merged[name], name
+    assert not any(b"eagle" in content or b"a1B2a1B2" in content for content in staged.values())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_hook_that_changes_runs_changes_what_is_staged(tmp_path: Path, form: str) -> None:
+    def on_run(run: RunResult) -> None:
+        run.run_id = f"changed-{run.run_id}"
+        run.messages[0].content = "changed"
+
+    (tmp_path / "one").mkdir()
+    session = begin(tmp_path / "one" / form, on_run)
+    save(session, "test_a", "a")
+
+    staged, merged = finish_both_ways(session, tmp_path / "two")
+
+    assert staged == merged
+    (run,) = load_results(tmp_path / "one" / form)
+    assert (run.run_id, run.messages[0].content) == ("changed-a", "changed")
+
+
+def damage_nothing(session: Session) -> None:
+    pass
+
+
+def cut_ledger(session: Session) -> None:
+    ledger = session.directory / "main.ledger"
+    ledger.write_bytes(ledger.read_bytes()[:-20])
+
+
+def flip_ledger(session: Session) -> None:
+    ledger = session.directory / "main.ledger"
+    content = bytearray(ledger.read_bytes())
+    content[10] ^= 1
+    ledger.write_bytes(content)
+
+
+def remove_ledger(session: Session) -> None:
+    (session.directory / "main.ledger").unlink()
+
+
+def remove_what_is_staged(session: Session) -> None:
+    shutil.rmtree(session.directory / "staged", ignore_errors=True)
+    (session.directory / "main.part").unlink(missing_ok=True)
+
+
+def remove_some_of_it(session: Session) -> None:
+    for path in (session.directory / "staged").glob("main/a*"):
+        path.unlink()
+    if (part := session.directory / "main.part").exists():
+        part.write_bytes(part.read_bytes()[:-10])
+
+
+def add_a_file(session: Session) -> None:
+    folder = session.directory / "staged" / "main"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "stranger.json").write_text("{}")
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        damage_nothing,
+        cut_ledger,
+        flip_ledger,
+        remove_ledger,
+        remove_what_is_staged,
+        remove_some_of_it,
+        add_a_file,
+    ],
+)
+def test_whatever_became_of_it_the_report_has_every_run(
+    tmp_path: Path, form: str, damage: Callable[[Session], None]
+) -> None:
+    path = tmp_path / form
+    session = begin(path)
+    suite(session)
+    session.tests.end()
+
+    damage(session)
+    outcome = session.finish()
+
+    assert not outcome.problem
+    assert len(load_results(path)) == 15
+    assert not (tmp_path / f"{form}.journals").exists()
+    assert "stranger.json" not in published(tmp_path / form)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_process_that_ended_as_it_should_needs_no_journal(tmp_path: Path, form: str) -> None:
+    """This is what makes a publication fast."""
+    session = begin(tmp_path / form)
+    suite(session)
+    session.tests.end()
+
+    journal = session.directory / "main.journal.jsonl"
+    journal.write_bytes(b"")
+    outcome = session.finish()
+
+    assert not outcome.problem
+    assert not outcome.merged.lost
+    assert len(load_results(tmp_path / form)) == 15
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_cannot_be_staged_is_published_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    from pytest_arena_state import staging
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    session = begin(tmp_path / form)
+    save(session, "test_first", "first")
+    monkeypatch.setattr(staging, "_append", refuse)
+    monkeypatch.setattr(staging.Stager, "_write_file", refuse)
+    suite(session)
+    session.tests.end()
+    monkeypatch.undo()
+    outcome = session.finish()
+
+    assert not outcome.problem
+    assert len(load_results(tmp_path / form)) == 16
+
+
+def test_more_runs_than_are_sorted_in_memory_come_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pytest_arena_state import catalogue
+
+    monkeypatch.setattr(catalogue, "_CHUNK", 4)
+    monkeypatch.setattr(catalogue, "_BATCH", 3)
+    (tmp_path / "one").mkdir()
+    session = begin(tmp_path / "one" / "out")
+    suite(session)
+    for number in range(30):
+        save(session, f"test_more[{number * 7 % 30:02}]", "b" if number % 3 else f"more-{number}")
+
+    staged, merged = finish_both_ways(session, tmp_path / "two")
+
+    assert staged == merged
+    nodeids = [run.labels.get("pytest.nodeid", "") for run in load_results(tmp_path / "one" / "out")]
+    assert len(nodeids) == 45
+    assert nodeids == sorted(nodeids)
