@@ -43,7 +43,9 @@ def claims(item: Any) -> Claim:
     """A response by its output, an item by its type."""
     if not isinstance(item, dict):
         return Claim.NO
-    if isinstance(item.get("output"), list) and (item.get("object") == "response" or "response_id" in item):
+    if isinstance(item.get("output"), list) and (
+        item.get("object") == "response" or "response_id" in item or _has_usage(item)
+    ):
         return Claim.SURE
     kind, role, content = item.get("type"), item.get("role"), item.get("content")
     if isinstance(kind, str) and kind != "message":
@@ -61,6 +63,11 @@ def claims(item: Any) -> Claim:
     if kind is None and isinstance(content, list):
         return Claim.SURE if found & _BLOCKS else Claim.NO
     return Claim.MAYBE if kind is None and isinstance(content, str) else Claim.NO
+
+
+def _has_usage(item: dict[str, Any]) -> bool:
+    """As the Agents SDK has a response of another API, which has no id."""
+    return isinstance(item.get("usage"), dict) and any(claims(each) is Claim.SURE for each in item["output"])
 
 
 def opens(value: object) -> object | None:

@@ -100,3 +100,17 @@ def test_one_that_fails_is_an_error_of_ours(installed: Installed) -> None:
 
     with pytest.raises(UnrecognisedSourceError, match=r"failing cannot read it.*out of paper"):
         from_messages(Telegram("x"))
+
+
+def test_a_response_of_the_agents_sdk_needs_no_id() -> None:
+    """It has none where the model speaks another API than Responses."""
+    call = {"type": "function_call", "call_id": "c1", "id": "__fake_id__", "name": "track", "arguments": "{}"}
+    response = {"output": [call], "usage": {"input_tokens": 60, "output_tokens": 12}}
+
+    (message,) = from_messages([response])
+
+    assert [(each.id, each.name) for each in message.tool_calls] == [("c1", "track")]
+    assert message.cost_info is not None
+    assert (message.cost_info.input_tokens, message.cost_info.output_tokens) == (60, 12)
+    with pytest.raises(UnrecognisedSourceError):
+        from_messages({"output": [{"x": 1}], "usage": {}})
