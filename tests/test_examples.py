@@ -55,3 +55,36 @@ def test_the_examples_show_what_a_run_can_hold(example_suite: Suite) -> None:
     assert any(message.validations for run in runs for message in run.messages)
     assert any(run.user_feedback for run in runs)
     assert len(example_suite.index["providers"]) == 4  # three models, and unknown
+
+
+def test_an_agent_of_each_library_is_recorded(suite: Suite) -> None:
+    """All of them offline; one whose library is not installed says so, and how to install it."""
+    shutil.copytree(
+        EXAMPLES / "libraries", suite.path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
+    )
+
+    result = suite.run_apart("-p", "no:xdist", "-rs")
+
+    outcomes = result.parseoutcomes()
+    assert set(outcomes) <= {"passed", "skipped", "warnings", "warning"}
+    assert outcomes.get("passed", 0) + outcomes.get("skipped", 0) == len(list(suite.path.glob("test_*.py"))) == 9
+    skipped = [line for line in result.outlines if line.startswith("SKIPPED")]
+    assert [line for line in skipped if "pip install" not in line] == []
+    for run in suite.runs():
+        assert run.scenario_id == "late-parcel"
+        assert [message.role for message in run.messages if message.role != "system"] == [
+            "user",
+            "assistant",
+            "tool",
+            "assistant",
+        ]
+        assert run.tool_stats is not None
+        assert run.tool_stats.by_tool == {"track_parcel": 1}
+        assert run.conversation_assertions.passed
+
+
+def test_the_main_command_does_not_collect_them(example_suite: Suite) -> None:
+    """What the README shows does not depend on what else is installed."""
+    result = example_suite.run_apart("-p", "no:xdist", "--collect-only", "-q")
+
+    assert not [line for line in result.outlines if "libraries" in line or "test_openai" in line]

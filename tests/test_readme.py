@@ -132,7 +132,7 @@ def test_the_first_example_prints_and_leaves_what_the_readme_shows(reader: Reade
 
 def test_the_examples_print_what_the_readme_shows(pytester: pytest.Pytester) -> None:
     """The main job on a fresh machine, without the installation."""
-    (command,) = [line for line in shell_lines(README) if "pytest examples" in line]
+    (command,) = [line for line in shell_lines(README) if "pytest examples " in line]
     kept_out = shutil.ignore_patterns("__pycache__", "arena-results*")
     shutil.copytree(ROOT / "examples", pytester.path / "examples", ignore=kept_out)
 
@@ -199,6 +199,26 @@ def test_every_block_of_python_is_run_above() -> None:
     assert scripts == {"conftest.py", "read_back.py", "without_pytest.py"}
 
 
+@pytest.mark.parametrize(
+    "snippet", "".join(blocks(README, "py")).split("\n\n"), ids=lambda text: text.split("\n")[0][2:]
+)
+def test_the_lines_for_a_library_are_those_of_its_example(snippet: str) -> None:
+    """Which are run wherever the library is installed."""
+    name, *shown = snippet.strip().splitlines()
+    example = (ROOT / "examples" / "libraries" / name.removeprefix("# ")).read_text(encoding="utf-8")
+
+    lines = iter(line.strip() for line in example.splitlines())
+
+    assert len(shown) == 3
+    assert [line for line in shown if line not in lines] == []  # each after the one before
+
+
+def test_there_are_lines_for_every_library() -> None:
+    named = set(re.findall(r"^# (test_\w+\.py)$", "".join(blocks(README, "py")), re.MULTILINE))
+
+    assert named == {path.name for path in (ROOT / "examples" / "libraries").glob("test_*.py")}
+
+
 def test_the_table_of_what_survives_is_full() -> None:
     """A table that shows a loss is not one to print and forget."""
     (table,) = [block for block in blocks(README, "text") if block.startswith("event ")]
@@ -225,7 +245,7 @@ def test_the_commands_of_a_fresh_machine_are_those_of_ci() -> None:
 
 def test_the_main_job_is_one_command_and_the_one_that_ci_runs() -> None:
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
-    (command,) = [line for line in shell_lines(README) if "pytest examples" in line]
+    (command,) = [line for line in shell_lines(README) if "pytest examples " in line]
 
     job = command.rpartition(".venv/bin/")[2]
 
