@@ -51,6 +51,20 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def sdk(session: nox.Session) -> None:
+    """The tests with the real clients, which skip in the sessions above."""
+    session.install("-e", ".[test,sdk]")
+    session.run("python", "-m", "pytest", "tests/capture", "tests/observing", *session.posargs)
+
+
+@nox.session
+def litellm(session: nox.Session) -> None:
+    """LiteLLM, which wants filelock below 4 and versions of OpenAI's client that the others do not."""
+    session.install("-e", ".[test]", "litellm", "pytest-httpserver>=1.1")
+    session.run("python", "-m", "pytest", "tests/capture", "-k", "litellm or went_wrong or latencies", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Ruff's rules and its format."""
     session.install("ruff")

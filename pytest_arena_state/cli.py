@@ -83,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     schema = verbs.add_parser("schema", help="the JSON Schema of a run's report, of the index, or of a journal's line")
     schema.add_argument("name", nargs="?", choices=SCHEMAS, default=SCHEMAS[0], help="default: %(default)s")
     schema.set_defaults(verb=_schema)
+    doctor = verbs.add_parser("doctor", help="which installed libraries --arena-capture observes, and why not others")
+    doctor.set_defaults(verb=_doctor)
     return parser
 
 
@@ -186,6 +188,14 @@ def _validate(options: argparse.Namespace) -> int:
             _say(f"{printable(finding.file, 1000)}: {printable(finding.problem, 1000)}")
     _say(f"{plural(checked, 'file')} checked, {wrong:,} wrong")
     return 1 if wrong else 0
+
+
+def _doctor(_options: argparse.Namespace) -> int:
+    from .observing import doctor
+
+    for line in doctor.describe(*doctor.examine()):
+        _say(printable(line, 1000))
+    return 0
 
 
 def _schema(options: argparse.Namespace) -> int:

@@ -221,7 +221,7 @@ class ArenaStateStore:
             UnrecognisedSourceError: It is of no known shape; what was seen is shown.
             InvalidStateError: There is no id.
         """
-        from .capture import align, from_messages
+        from .capture import align, from_messages, told_unmapped
 
         given = from_messages(obj, source=source)
         target = self._default_id if conversation_id is None else conversation_id
@@ -236,7 +236,7 @@ class ArenaStateStore:
                     message.timestamp = now
             changed = [*alignment.enriched.items(), *enumerate(alignment.new, start=length)]
             if changed:
-                self._put(target, changed)
+                self._put(target, changed, problems=told_unmapped(alignment.new))
             added = self.log_load(target, len(alignment.new)) if alignment.new else []
         if changed:
             self._tell_user(target)
@@ -574,12 +574,15 @@ class ArenaStateStore:
                 self._changed(Change("save", conversation_id), conversation)
 
     def _withdraw(self, conversation_id: str) -> None:
-        """Forget a conversation that was never the user's."""
+        """Forget the messages of a conversation that was never the user's, and itself if it has no metadata."""
         with self._lock:
-            conversation = self._conversations.pop(conversation_id, None)
+            conversation = self._conversations.get(conversation_id)
+            if conversation is None or conversation.metadata is not None:
+                self._truncate(conversation_id)
+                return
+            del self._conversations[conversation_id]
             self._saved_last.pop(conversation_id, None)
-            if conversation is not None:
-                self._changed(Change("withdraw", conversation_id), conversation)
+            self._changed(Change("withdraw", conversation_id), conversation)
 
     def _edit_metadata(self, conversation_id: str, edit: Callable[[RunMetadata], object]) -> None:
         with self._lock:
@@ -610,9 +613,17 @@ class ArenaStateStore:
                             return str(call.get("name") or "")
         return ""
 
-    def _put(self, conversation_id: str, messages: Sequence[tuple[int, Message]]) -> None:
-        """Set messages at positions of a conversation or at its end; the caller holds the lock."""
-        problems: Problems = []
+    def _put(
+        self, conversation_id: str, messages: Sequence[tuple[int, Message]], *, problems: Problems | None = None
+    ) -> None:
+        """Set messages at positions of a conversation or at its end; the caller holds the lock.
+
+        Args:
+            conversation_id: Which conversation.
+            messages: Each with its position.
+            problems: What the listener is to be told went wrong with them.
+        """
+        problems = [] if problems is None else problems
         written = [(i, None, self._wire_of(i, message, problems)) for i, message in messages]
         self._set(self._open(conversation_id), written, problems)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_arena_state import ArenaRun, ArenaStateStore, InvalidStateError, UnrecognisedSourceError, load_results
+
+if TYPE_CHECKING:
+    from tests.conftest import Suite
 
 HISTORY: list[dict[str, Any]] = [
     {"role": "system", "content": "Be brief."},
@@ -90,3 +93,23 @@ def test_in_a_test_it_lands_in_the_conversation_of_the_run(pytester: pytest.Pyte
     (run,) = load_results(pytester.path / "out")
     assert run.run_id == "test_in_a_test_it_lands_in_the_conversation_of_the_run.py::test_it"
     assert [message.role for message in run.messages] == ["system", "user", "assistant"]
+
+
+def test_parts_without_a_field_are_named_where_troubles_are(suite: Suite) -> None:
+    """They are in the message's meta, where nobody would look for them."""
+    suite.write(
+        """
+        def test_it(arena_run):
+            smell = {"type": "smell", "of": "roses"}
+            history = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, smell, smell]}]
+            arena_run.add(history, source="openai_chat")
+            arena_run.add(history, source="openai_chat")
+        """
+    )
+
+    result = suite.run()
+
+    told = "a part of kind 'smell' has no field of its own and is kept in its message's meta"
+    assert suite.index["completeness"]["troubles"] == {told: 2}
+    assert f"arena: {told} (2 times)" in suite.lines(result)
+    assert suite.only_run().messages[0].meta["unmapped_parts"] == [{"type": "smell", "of": "roses"}] * 2

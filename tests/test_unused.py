@@ -94,6 +94,38 @@ def test_fixtures_alone_load_no_journal(suite: Suite) -> None:
     assert not {"pytest_arena_state.journal", "pytest_arena_state.results", "filelock"} & set(modules)
 
 
+def test_results_alone_load_no_capture(suite: Suite) -> None:
+    """Who does not ask for capture does not pay for it; what a store takes by itself needs none of it."""
+    suite.write(PLAIN + SAVES.replace("test_it", "test_saves"))
+    suite.load(xdist=False)
+
+    suite.pytester.runpytest_subprocess("--arena-results=arena-results").assert_outcomes(passed=2)
+
+    modules = json.loads((suite.path / "modules.json").read_text(encoding="utf-8"))
+    assert "pytest_arena_state.journal" in modules
+    assert not [name for name in modules if name.startswith("pytest_arena_state.observing")]
+    assert "pytest_arena_state._capturing" not in modules
+
+
+LIBRARIES = (
+    *("agents", "anthropic", "google.genai", "langchain_core", "langgraph", "litellm", "mcp", "openai"),
+    *("opentelemetry", "pydantic_ai"),
+)
+
+
+@pytest.mark.parametrize("args", [[], ["--arena-capture"], ["--arena-capture", "--arena-results=arena-results"]])
+def test_no_library_is_imported_that_the_suite_does_not_import(suite: Suite, args: list[str]) -> None:
+    """Not by the plugin, not by `add`, and not by capture, whatever is installed."""
+    suite.write(PLAIN + "def test_add(arena_run):\n    arena_run.add([{'role': 'user', 'content': 'hi'}])\n")
+    suite.load(xdist=False)
+
+    suite.pytester.runpytest_subprocess(*args).assert_outcomes(passed=2)
+
+    modules = set(json.loads((suite.path / "modules.json").read_text(encoding="utf-8")))
+    assert "pytest_arena_state.capture.openai_chat" in modules
+    assert modules.isdisjoint(LIBRARIES)
+
+
 def test_the_plugin_is_found_by_itself_and_can_be_switched_off_by_name(
     suite: Suite, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ kept in ``meta``; what it does not say stays empty.
 
 from ..errors import UnrecognisedSourceError
 from .alignment import Alignment, align, new_messages, pair
-from .reading import collect, from_messages, unmapped
+from .reading import collect, from_messages, told_unmapped, unmapped
 from .recognition import source_names
 from .recording import record_stream
 from .source import Claim, Source
@@ -28,5 +28,6 @@ __all__ = [
     "pair",
     "record_stream",
     "source_names",
+    "told_unmapped",
     "unmapped",
 ]

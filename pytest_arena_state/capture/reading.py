@@ -98,6 +98,15 @@ def unmapped(messages: Iterable[Message]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
+def told_unmapped(messages: Iterable[Message]) -> list[str]:
+    """A line for each part that had no field, for whoever counts troubles."""
+    return [
+        f"a part of kind {shortened(kind)} has no field of its own and is kept in its message's meta"
+        for kind, count in unmapped(messages).items()
+        for _ in range(count)
+    ]
+
+
 def _says_something(message: Message) -> bool:
     """Whether a message that was read by force holds what it was read for."""
     result = message.tool_result

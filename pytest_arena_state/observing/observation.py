@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from ..capture import told_unmapped
 from .calls import UNTOLD_KEY, Call, Execution, Likeness, filled, likeness
 from .own import merged
 from .threads import Folded, Thread, Threads
@@ -134,7 +135,8 @@ class Observation:
         for answer in call.answers[-1:]:
             answer.latency_ms = answer.latency_ms or call.latency_ms
         known.folded = self._threads.take(call)
-        self._write(known.folded.thread, known.folded.places)
+        thread = known.folded.thread
+        self._write(thread, known.folded.places, told_unmapped(thread.messages[place] for place in known.folded.new))
         for execution in self._waiting[:]:
             folded = self._threads.execute(execution)
             if folded is not None:
@@ -183,18 +185,20 @@ class Observation:
 
     # --- the store -----------------------------------------------------------------------------
 
-    def _write(self, thread: Thread, places: list[int]) -> None:
+    def _write(self, thread: Thread, places: list[int], problems: list[str] | None = None) -> None:
         store = self._store
         if store is None:
             store = self._make_store()
             self.follow(store)
-        if not thread.id:
-            thread.id = self._free_id(store)
-        length = store.log_len(thread.id)
-        if length < len(thread.messages) and any(place not in places for place in range(length, len(thread.messages))):
-            places = list(range(len(thread.messages)))  # the test cleared its store
-        if places:
-            store._put(thread.id, [(place, thread.messages[place]) for place in sorted(places)])
+        with store._lock:
+            if not thread.id:
+                thread.id = self._free_id(store)
+            known, length = store.log_len(thread.id), len(thread.messages)
+            if not {*range(known, length)} <= {*places}:
+                places = list(range(length))  # the test cleared its store
+            if places:
+                messages = [(place, thread.messages[place]) for place in sorted(places)]
+                store._put(thread.id, messages, problems=problems)
 
     def _free_id(self, store: ArenaStateStore) -> str:
         taken = {thread.id for thread in self._threads.all} | self._own
@@ -214,9 +218,10 @@ class Observation:
                 self._own.add(conversation_id)
                 for thread in self._threads.all:
                     if thread.id == conversation_id and self._store is not None:
-                        self._store._truncate(conversation_id)
-                        thread.id = ""
-                        self._write(thread, list(range(len(thread.messages))))
+                        with self._store._lock:
+                            self._store._truncate(conversation_id)
+                            thread.id = ""
+                            self._write(thread, list(range(len(thread.messages))))
         except Exception as error:  # noqa: BLE001 - the test writes, and that must succeed
             self.problem(f"capture made no room: {type(error).__name__}: {error}")
 
@@ -250,18 +255,16 @@ class Observation:
             return
         for thread in self._threads.all:
             for conversation_id in sorted(self._own):
-                own = store.log_load(conversation_id)
-                together = merged(own, thread.messages)
-                if together is None:
-                    continue
-                changed = [
-                    (place, message)
-                    for place, message in enumerate(together)
-                    if place >= len(own) or message != own[place]
-                ]
-                if changed:
-                    store._put(conversation_id, changed)
-                store._withdraw(thread.id)
+                with store._lock:
+                    own = store.log_load(conversation_id)
+                    together = merged(own, thread.messages)
+                    if together is None:
+                        continue
+                    places = enumerate(together)
+                    changed = [(at, message) for at, message in places if at >= len(own) or message != own[at]]
+                    if changed:
+                        store._put(conversation_id, changed)
+                    store._withdraw(thread.id)
                 break
 
 

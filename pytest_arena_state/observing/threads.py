@@ -96,6 +96,8 @@ class Folded:
     """The messages of the thread that are new or different."""
     answers: list[int]
     """Those that the model gave."""
+    new: list[int] = field(default_factory=list)
+    """Those that nobody told before."""
 
 
 class Threads:
@@ -115,7 +117,7 @@ class Threads:
                 for place, answer in zip(answers, call.answers, strict=True):
                     candidate.replace(place, filled(answer, candidate.messages[place]))
                 candidate.told.update(answers)
-                return Folded(candidate, answers, answers)
+                return Folded(candidate, answers, answers, answers)
         thread, known = None, 0
         for candidate in self.all:
             shared = candidate.goes_on_with(call, body)
@@ -147,7 +149,7 @@ class Threads:
         thread.began = max(thread.began, call.started)
         appended = [thread.append(message) for message in new]
         thread.told.update(appended[count:])
-        return Folded(thread, places + appended, appended[count:])
+        return Folded(thread, places + appended, appended[count:], appended)
 
     def execute(self, execution: Execution) -> Folded | None:
         """Put a tool's result behind the call that asked for it; None when nobody did so far."""

@@ -271,6 +271,17 @@ def test_add_of_the_same_conversation_is_recorded_once(observed: Observed) -> No
     assert observed.end() == {"mine": [("system", "s"), ("user", "u1"), ("assistant", "a1")]}
 
 
+def test_checks_stay_where_the_test_made_them(observed: Observed) -> None:
+    """The messages leave the conversation, and what the test said of it does not."""
+    run = ArenaRun(observed.store, "test_it")
+    observed.call("u1", "a1")
+    run.check("said", True)
+    observed.store.add([{"role": "user", "content": "u1"}, {"role": "assistant", "content": "a1"}], "mine")
+
+    assert list(observed.end()) == ["mine"]
+    assert [check.type for check in observed.store.get_result("test_it").conversation_assertions.results] == ["said"]
+
+
 def test_a_conversation_of_which_the_test_has_a_part_gets_the_rest(observed: Observed) -> None:
     run = ArenaRun(observed.store, "test_it")
     run.user("u1")
@@ -360,6 +371,18 @@ def test_a_call_that_ends_after_its_test_is_named_and_not_given_to_another(obser
 
     assert observed.now() == {}
     assert observed.troubles == ["a: a call ended after its test and was not captured"]
+
+
+def test_parts_without_a_field_are_counted_once(observed: Observed) -> None:
+    told: list[str] = []
+    observed.store._on_change = lambda change, _conversation: told.extend(change.problems)
+    strange = Message(role="user", content="u1", meta={"unmapped_parts": [{"type": "smell"}]})
+    answer = Message.assistant("a1")
+    observed.observation.call(Call(door="a", history=[strange], answers=[answer]))
+    observed.observation.call(Call(door="a", history=[strange, answer], answers=[Message.assistant("a2")]))
+    ArenaRun(observed.store, "test_it").user("makes room")
+
+    assert told == ["a part of kind 'smell' has no field of its own and is kept in its message's meta"]
 
 
 def test_a_store_that_was_cleared_gets_the_thread_again(observed: Observed) -> None:
