@@ -14,7 +14,8 @@ import pytest
 from . import _budgets, _xdist, termination
 from ._text import printable
 from .errors import ConfigurationError
-from .prices import PriceFile, Prices
+from .price_file import PriceFile
+from .prices import Prices
 from .recorder import ArenaRun
 from .store import ArenaStateStore
 from .summary import summary_lines

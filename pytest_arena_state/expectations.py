@@ -13,7 +13,7 @@ The types of the assertions are those of PromptKit Arena where it has one that m
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -45,7 +45,7 @@ class Finding:
     message: str
     details: dict[str, Any] = field(default_factory=dict)
     violations: list[dict[str, Any]] = field(default_factory=list)
-    """Where the conversation broke it: ``turn_index``, ``description``, ``evidence``."""
+    """Where the conversation broke it: ``turn_index`` (of the message, from 0), ``description``, ``evidence``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,6 @@ class _Call:
     call: ToolCall
     place: int
     """Of its message, from 0."""
-    turn: int
-    """How many times the user had spoken."""
 
 
 class Expectations:
@@ -239,17 +237,13 @@ class Expectations:
         messages = self._heard()
         places = [place for place in _spoken(messages, role) if re.search(pattern, messages[place].text)]
         who, what = _who(role), _shown_pattern(pattern)
-        turns = _turn_numbers(messages)
         self._settle(
             not places,
             "content_excludes",
             held=f"{who} never said {what}",
             broken=f"expected {who} never to say {what}, found {plural(len(places), 'message')}",
             details={"pattern": _pattern(pattern), "role": role or ""},
-            violations=[
-                {"turn_index": turns[place], "description": f"{who} said it", "evidence": {"message": place}}
-                for place in places
-            ],
+            violations=[{"turn_index": place, "description": f"{who} said {what}"} for place in places],
             show=lambda: _shown(messages, set(places)),
         )
 
@@ -342,17 +336,8 @@ class Expectations:
 # --- looking -----------------------------------------------------------------------------------
 
 
-def _turn_numbers(messages: Iterable[Message]) -> list[int]:
-    turns, turn = [], 0
-    for message in messages:
-        turn += message.role == "user"
-        turns.append(turn)
-    return turns
-
-
 def _calls(messages: Sequence[Message]) -> list[_Call]:
-    turns = _turn_numbers(messages)
-    return [_Call(call, place, turns[place]) for place, message in enumerate(messages) for call in message.tool_calls]
+    return [_Call(call, place) for place, message in enumerate(messages) for call in message.tool_calls]
 
 
 def _spoken(messages: Sequence[Message], role: str | None) -> list[int]:
@@ -425,7 +410,7 @@ def _shown_pattern(pattern: Pattern) -> str:
 
 def _violation(each: _Call, description: str) -> dict[str, Any]:
     return {
-        "turn_index": each.turn,
+        "turn_index": each.place,
         "description": description,
         "evidence": {"tool": each.call.name, "args": each.call.args},
     }

@@ -120,7 +120,7 @@ def test_a_call_that_was_made_is_shown_where_none_was_expected(run: ArenaRun) ->
         '  6 assistant: look_up({"order":{"id":"T-1001","lines":[]}}) refund({"amount":12.5})',
     ]
     (violation,) = noted(run)[-1].violations
-    assert (violation.turn_index, violation.description) == (2, "refund was called")
+    assert (violation.turn_index, violation.description) == (5, "refund was called")
     assert violation.evidence == {"tool": "refund", "args": {"amount": 12.5}}
     assert violation.timestamp is not None
 
@@ -177,7 +177,7 @@ def test_what_was_never_to_be_said_is_shown(run: ArenaRun) -> None:
 
     assert lines[0] == "expected anybody never to say /sent/, found 1 message"
     assert lines[1].endswith("assistant: I have sent $12.50 back to you.")
-    assert [violation.turn_index for violation in noted(run)[-1].violations] == [2]
+    assert [violation.turn_index for violation in noted(run)[-1].violations] == [6]
 
 
 # --- sums ----------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ CORE = (
     "messages",
     "capture",  # stands on `messages` alone: whoever has a store to fill may use it, and it knows of none
     "_text",
+    "price_file",
     "prices",
     "telemetry",
     "budget",

@@ -14,7 +14,7 @@ import pytest
 
 from pytest_arena_state import ArenaRun, ArenaStateStore, ConfigurationError, CostInfo, Message, Prices
 from pytest_arena_state import prices as prices_module
-from pytest_arena_state.prices import Price, PriceFile, Usage
+from pytest_arena_state.price_file import Price, PriceFile, Usage
 
 if TYPE_CHECKING:
     from tests.conftest import Suite

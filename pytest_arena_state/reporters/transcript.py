@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .._wire import format_time, nanoseconds
+from ..prices import ORIGIN_KEY
 from ..telemetry import status_of
 from .markdown import SIGNS, cut_blocks
 from .source import Reported, reason_of
@@ -116,7 +117,9 @@ def _spent(message: Message) -> str:
     if message.latency_ms:
         pieces.append(seconds(message.latency_ms * 1e6))
     if message.cost_info is not None:
-        pieces += [plural(message.cost_info.total_tokens, "token"), usd(message.cost_info.total_cost_usd)]
+        origin = message.meta.get(ORIGIN_KEY)
+        by = f" {code(origin, limit=60)}" if isinstance(origin, str) and origin else ""
+        pieces += [plural(message.cost_info.total_tokens, "token"), usd(message.cost_info.total_cost_usd) + by]
     return f" ({', '.join(pieces)})" if pieces else ""
 
 
