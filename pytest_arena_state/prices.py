@@ -1,13 +1,15 @@
 """What an answer cost, where nobody said: the source's word, then a price file, then genai-prices.
 
-An answer is priced when it enters a store, once, where it names a model or its source's usage
-and no dollars. Where the dollars are from stands in the message's ``meta`` as ``cost_origin``:
+An answer is looked at when it enters a store, once, where it names a model or its source's
+usage, and priced where it has no dollars. Where these are from stands in the message's
+``meta`` as ``cost_origin``:
 
     source                  its library or provider reported them
     price file NAME         from the user's file
     genai-prices VERSION    from the table of that package, which is imported when it is first needed
+    given                   the message came with them
     unknown                 nobody knows; the cost is 0
-    (none)                  the message came with them, or with nothing to price
+    (none)                  the message names neither a model nor usage; its dollars, if any, were given
 
 A price is of the time of the message. Tokens are counted once: those read from a cache, those
 written to one and those of reasoning have their own prices, and the rest the plain one.
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 ORIGIN_KEY = "cost_origin"
 SOURCE = "source"
+GIVEN = "given"
 UNKNOWN = "unknown"
 
 _DOLLARS = ("input_cost_usd", "output_cost_usd", "cached_cost_usd", "total_cost_usd")
@@ -68,16 +71,16 @@ class Prices:
         if (cost is None and reported is None) or not (reported is not None or model or "usage" in meta):
             return message
         cost = cost or CostInfo()
-        if any(getattr(cost, name) for name in _DOLLARS) or not cost.model_fields_set.isdisjoint(_DOLLARS):
-            return message
         usage = Usage.of(cost, meta)
-        if reported is None and not usage.total:
-            return message
-        if reported is not None:
-            found: dict[str, float] | None = {"total_cost_usd": reported}
-            origin = SOURCE
-        else:
+        found: dict[str, float] | None = None
+        if any(getattr(cost, name) for name in _DOLLARS) or not cost.model_fields_set.isdisjoint(_DOLLARS):
+            origin = GIVEN
+        elif reported is not None:
+            found, origin = {"total_cost_usd": reported}, SOURCE
+        elif usage.total:
             found, origin = self._looked_up(usage, model, cost.provider_name, message.timestamp, problems)
+        else:
+            return message
         return message.model_copy(
             update={
                 "cost_info": cost.model_copy(update=found or {}),

@@ -174,15 +174,29 @@ def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         answer(input_tokens=5, output_cost_usd=0.5),
         answer(input_tokens=5, total_cost_usd=0.0),
         answer(input_tokens=5, total_cost_usd=0.5, meta={"reported_cost_usd": 0.1}),
+    ],
+    ids=["dollars", "part of them", "zero dollars", "over the source"],
+)
+def test_dollars_that_the_user_gave_are_believed(file: Path, message: Message) -> None:
+    """Also zero dollars, where somebody wrote them: a model of one's own may be free."""
+    priced = Prices(file).priced(message, [])
+
+    assert priced.cost_info == message.cost_info
+    assert priced.meta == {**message.meta, "cost_origin": "given"}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
         answer(input_tokens=5, meta={"cost_origin": "my own"}),
         answer(),
         Message.assistant("Yes.", meta={"model": "gpt-5-mini"}),
         Message.assistant("Yes.", cost_info=CostInfo(input_tokens=5)),
+        Message.assistant("Yes.", cost_info=CostInfo(total_cost_usd=5), meta={"finish": "stop"}),
     ],
-    ids=["dollars", "part of them", "zero dollars", "over the source", "an origin", "no tokens", "no cost", "no model"],
+    ids=["an origin", "no tokens", "no cost", "no model", "dollars alone"],
 )
-def test_what_the_user_gave_is_left_as_it_is(file: Path, message: Message) -> None:
-    """Also zero dollars, where somebody wrote them: a model of one's own may be free."""
+def test_a_message_with_nothing_to_price_is_left_as_it_is(file: Path, message: Message) -> None:
     assert Prices(file).priced(message, []) is message
 
 
