@@ -106,7 +106,9 @@ class Notes:
                 "status": status,
                 "superseded": bool(superseded),
                 "cost_usd": facts["cost_usd"],
+                "duration_ns": facts["duration_ns"],
                 **dict(zip(names, facts["tokens"], strict=True)),
+                "labels": {},
             }
 
     def cells(self) -> Iterator[Cell]:
