@@ -503,7 +503,7 @@ begun, begin = os.pipe()
 if os.fork() == 0:
     os.write(begin, b".")
     os.close(1)
-    time.sleep(20)
+    time.sleep(60)
     os._exit(0)
 os.read(begun, 1)
 print("locked", flush=True)
@@ -520,7 +520,7 @@ os._exit(1)
         held = is_held(path)
         parent.stdin.write(b"\n")
         parent.stdin.flush()
-        parent.wait(10)
+        parent.wait(120)
 
     assert held
     assert not is_held(path)

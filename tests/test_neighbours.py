@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.conftest import Suite
 
-SUBTESTS = () if pytest.version_tuple >= (9, 0) else ("pytest_subtests",)  # a plugin of its own before
+SUBTESTS = () if pytest.version_tuple >= (9, 0) else ("pytest_subtests.plugin",)  # a plugin of its own before
 
 # From 3.12 on Python warns of a fork where there are threads, such as those of xdist.
 FORKING = ("-W", "ignore:.*fork.*:DeprecationWarning")
@@ -236,17 +236,16 @@ def test_pytest_timeout(street: Street) -> None:
     street.suite.write(
         SAY
         + """
+@pytest.mark.timeout(2, method="signal", func_only=True)
 def test_hangs(arena_store):
     say(arena_store, "hangs")
-    time.sleep(60)
+    time.sleep(600)
 
 def test_next(arena_store): say(arena_store, "next")
 """
     )
 
-    result = street.run_beside(
-        "pytest_timeout", args=["--timeout=2", "--timeout-method=signal", "-o", "timeout_func_only=true"]
-    )
+    result = street.run_beside("pytest_timeout")
 
     result.assert_outcomes(passed=1, failed=1)
 

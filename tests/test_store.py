@@ -524,7 +524,7 @@ def in_threads(count: int, work: Callable[[int], object]) -> None:
 
     def run(number: int) -> None:
         try:
-            ready.wait(10)
+            ready.wait(120)
             work(number)
         except BaseException as error:  # noqa: BLE001 - shown below, in the thread that can fail the test
             failures.append(error)
@@ -533,7 +533,7 @@ def in_threads(count: int, work: Callable[[int], object]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(240)
     assert failures == []
 
 

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from pytest_arena_state import RunResult
     from tests.conftest import Suite
 
+SUBTESTS_ARE_PYTESTS = pytest.version_tuple >= (9, 0)
+
 # A helper that every suite below has: say something under an id.
 SAY = """
 import asyncio, sys, threading, unittest
@@ -357,6 +359,8 @@ def test_it(arena_store, arena_run):
 
 def test_a_failed_subtest_fails_the_run(suite: Suite, run_args: list[str]) -> None:
     """The report of the test itself says that it passed."""
+    if not SUBTESTS_ARE_PYTESTS:
+        pytest.importorskip("pytest_subtests")
     suite.write(
         SAY
         + """
@@ -383,7 +387,7 @@ def test_breaks(arena_store, subtests):
 """
     )
 
-    suite.run(*run_args)
+    suite.run(*run_args, plugins=() if SUBTESTS_ARE_PYTESTS else ("pytest_subtests.plugin",))
 
     assert outcome_of(suite.run_named("run")) == ("failed", False)
     assert "assert 1 != 1" in message_of(suite.run_named("run"))
@@ -418,18 +422,21 @@ def test_a_thread_that_saves_after_its_test_costs_nobody_else(suite: Suite) -> N
     suite.write(
         SAY
         + """
-import time
+has_ended = threading.Event()
 
 def test_first(arena_store):
+    global thread
     say(arena_store, "first", "in time")
     def late():
-        time.sleep(0.2)
+        has_ended.wait(120)
         say(arena_store, "first", "too late")
-    threading.Thread(target=late).start()
+    thread = threading.Thread(target=late)
+    thread.start()
 
 def test_second(arena_store):
+    has_ended.set()
     say(arena_store, "second")
-    time.sleep(0.5)
+    thread.join()
 """
     )
 

@@ -585,11 +585,11 @@ def test_the_collector_pauses_until_the_last_reader_is_done() -> None:
     def read() -> None:
         with without_collections():
             inside.set()
-            leave.wait(10)
+            leave.wait(120)
 
     other = threading.Thread(target=read)
     other.start()
-    inside.wait(10)
+    inside.wait(120)
     with without_collections():
         pass
     paused = not gc.isenabled()

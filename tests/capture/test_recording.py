@@ -142,18 +142,20 @@ def test_an_async_stream_is_watched(chunks: list[Any]) -> None:
 def test_a_cancelled_stream_gives_what_arrived(chunks: list[Any]) -> None:
     heard = Heard()
 
-    async def give() -> AsyncIterator[Any]:
+    async def give(hangs: asyncio.Event) -> AsyncIterator[Any]:
         for chunk in chunks[:2]:
             yield chunk
-        await asyncio.sleep(60)
+        hangs.set()
+        await asyncio.Event().wait()
 
-    async def read() -> None:
-        async for _chunk in record_stream(give(), heard):
+    async def read(hangs: asyncio.Event) -> None:
+        async for _chunk in record_stream(give(hangs), heard):
             pass
 
     async def cancel() -> None:
-        task = asyncio.create_task(read())
-        await asyncio.sleep(0.01)
+        hangs = asyncio.Event()
+        task = asyncio.create_task(read(hangs))
+        await hangs.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

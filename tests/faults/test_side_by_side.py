@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import Suite
+from harness import Suite, wait_until
 from pytest_arena_state import iterate_results, read_index
 
 SUITE = """
@@ -22,7 +22,7 @@ import glob, os, pytest, time
 @pytest.mark.parametrize("i", range(4))
 def test_it(arena_store, i):
     # A session replaces what was there when it began, so nobody may end before all have begun.
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 500
     while not os.path.exists("all-have-begun") and time.monotonic() < deadline:
         if len(glob.glob("out*.journals/*/session.token")) >= int(os.environ.get("SESSIONS", "1")):
             open("all-have-begun", "w").close()
@@ -45,6 +45,7 @@ def _start(folder: Path, name: str, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.timeout(900)  # seconds: 16 sessions on a machine that is busy already
 @pytest.mark.parametrize("results", ["out", "out.jsonl", "out.json"])
 def test_sixteen_sessions_at_once_lose_nothing(tmp_path: Path, results: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some have workers and some run the same tests, while a reader looks at every moment."""
@@ -76,6 +77,11 @@ def test_sixteen_sessions_at_once_lose_nothing(tmp_path: Path, results: str, mon
     assert not list(tmp_path.glob("*.journals"))
 
 
+def _wait_for_staging(folder: Path, process: subprocess.Popen[str]) -> None:
+    wait_until(lambda: list(folder.glob("out.journals/*/staging/*")) or process.poll() is not None)
+
+
+@pytest.mark.timeout(900)  # seconds: 14 sessions, one after the other
 def test_a_session_that_is_killed_while_it_publishes_leaves_whole_files(tmp_path: Path) -> None:
     """At whatever moment: the old index or the new one, and the lock is free for the next session."""
     (tmp_path / "test_it.py").write_text(SUITE.replace("range(4)", "range(150)"), encoding="utf-8")
@@ -84,9 +90,7 @@ def test_a_session_that_is_killed_while_it_publishes_leaves_whole_files(tmp_path
 
     for delay in range(12):
         process = _start(tmp_path, "new", "--arena-results=out")
-        deadline = time.monotonic() + 30
-        while not list(tmp_path.glob("out.journals/*/staging/*")) and process.poll() is None:
-            assert time.monotonic() < deadline
+        _wait_for_staging(tmp_path, process)
         time.sleep(delay * 0.004)
         process.send_signal(signal.SIGKILL)
         process.communicate()
@@ -104,15 +108,18 @@ def test_a_session_that_is_killed_while_it_publishes_leaves_whole_files(tmp_path
 
 def test_a_living_session_is_not_taken_for_a_dead_one(tmp_path: Path) -> None:
     """While one session runs, another one ends and looks for journals that nobody holds."""
-    (tmp_path / "test_it.py").write_text(
-        SUITE + "    if os.environ['NAME'] == 'long':\n        __import__('time').sleep(0.5)\n", encoding="utf-8"
-    )
-    long = _start(tmp_path, "long", "--arena-results=out")
-    while not list(tmp_path.glob("out.journals/*/main.journal.jsonl")):
+    waits = """
+    deadline = time.monotonic() + 240
+    while os.environ["NAME"] == "long" and not os.path.exists("short-has-ended") and time.monotonic() < deadline:
         time.sleep(0.01)
+"""
+    (tmp_path / "test_it.py").write_text(SUITE + waits, encoding="utf-8")
+    long = _start(tmp_path, "long", "--arena-results=out")
+    wait_until(lambda: list(tmp_path.glob("out.journals/*/main.journal.jsonl")))
 
     short = _start(tmp_path, "short", "--arena-results=out")
     output = short.communicate()[0]
+    (tmp_path / "short-has-ended").touch()
 
     assert "recovered" not in output
     assert "recovered" not in long.communicate()[0]

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from pytest_arena_state import RunResult, iterate_results, read_index
 
+PATIENCE_S = 240  # how long to wait for something that must come; only a broken machine or a bug needs it all
+
 CONFTEST = """
 import json, os, pytest
 
@@ -50,6 +52,14 @@ MODES: Mapping[str, Sequence[str]] = {
     "two workers": ("-n2",),
     "two far workers": ("-n2",),
 }
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Look again and again until something is so."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
 
 
 @dataclass
@@ -99,18 +109,14 @@ class Suite:
         process = self.start(*more)
         if hit is not None:
             hit(process)
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=PATIENCE_S)
         return Ended(process.returncode, output)
 
     def wait_for_saves(self, count: int) -> Callable[[subprocess.Popen[str]], None]:
         """Something to do to a process: wait until that many saves have returned."""
 
         def wait(process: subprocess.Popen[str]) -> None:
-            deadline = time.monotonic() + 60
-            while len(self.witnessed_lines()) < count and process.poll() is None:
-                if time.monotonic() > deadline:
-                    raise AssertionError(f"only {len(self.witnessed_lines())} saves after a minute")
-                time.sleep(0.01)
+            wait_until(lambda: len(self.witnessed_lines()) >= count or process.poll() is not None)
 
         return wait
 
@@ -150,7 +156,7 @@ class Suite:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
             check=False,
         )
 
