@@ -35,12 +35,13 @@ def requirement(name: str, version: str) -> str:
 def tests(session: nox.Session, pydantic: str, pytest: str, filelock: str) -> None:
     """The suite, for every pair of a Python and its dependencies that can exist."""
     session.install(
-        *("-e", ".[test]"),
+        *("-e", ".[prices,test]" if pydantic == NEWEST else ".[test]"),  # genai-prices needs pydantic 2.10
+        *(["pytest-subtests"] if pytest.startswith("8.") else []),  # a part of pytest since 9
         requirement("pydantic", pydantic),
         requirement("pytest", pytest),
         requirement("filelock", filelock),
     )
-    session.run("python", "-m", "pytest", "-n", "2", *session.posargs)
+    session.run("python", "-m", "pytest", "-W", "error", "-n", "2", *session.posargs)
 
 
 @nox.session
