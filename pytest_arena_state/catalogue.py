@@ -17,7 +17,7 @@ from hashlib import blake2b
 from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Self
+from typing import IO, Any, NamedTuple, Self, TypeAlias
 
 from .merge import Attempts, Merged, MergedRun
 from .naming import digest, safe_stem
@@ -57,6 +57,10 @@ class Entry(NamedTuple):
     row_length: int = 0
 
 
+_Attempt: TypeAlias = tuple[str, str, int]
+"""The session's token, the node id and the number of the attempt."""
+
+
 class Named(NamedTuple):
     """A run in its place."""
 
@@ -81,6 +85,7 @@ class Catalogue:
         self._sorted = _Sorted(scratch)
         self._token = token
         self._attempts = Attempts()
+        self._dead: set[_Attempt] = set()
         self._prints = array("Q")
         self._others = False
         self._kept: set[str] = set()
@@ -134,6 +139,8 @@ class Catalogue:
     def _add(self, entry: Entry) -> None:
         self._prints.append(_fingerprint(entry))
         self._attempts.note(entry.token, entry.nodeid, entry.attempt, entry.worker)
+        if entry.crashed and entry.nodeid:
+            self._dead.add((entry.token, entry.nodeid, entry.attempt))
         self._sorted.add(entry)
         self._number += 1
 
@@ -142,6 +149,7 @@ class Catalogue:
     def __iter__(self) -> Iterator[Named]:
         """The runs by node id, attempt and run id."""
         names = self._names_apart()
+        taken_over = self._taken_over()
         first: set[int] = set()
         if self._others:  # those of the session itself come first
             first.update(_print_of("", names.get(e.number, e.stem)) for e in self._sorted if e.token == self._token)
@@ -158,7 +166,29 @@ class Catalogue:
             superseded = self._attempts.superseded(
                 entry.token, entry.nodeid, entry.attempt, entry.worker, crashed=entry.crashed
             )
+            superseded |= entry.crashed and (entry.token, entry.nodeid, entry.attempt) in taken_over
             yield Named(entry, name, superseded, taken)
+
+    def _taken_over(self) -> set[_Attempt]:
+        """Attempts that a worker died over, and that another one made under the same number.
+
+        A worker that waits for work may take a dead one's test before anybody has counted.
+        """
+        if not self._dead:
+            return set()
+        found: set[_Attempt] = set()
+        worker_of: dict[str, tuple[_Attempt, str]] = {}  # of the last run of each session
+        for entry in self._sorted:
+            if entry.source == KEPT or entry.crashed or not entry.nodeid:
+                continue
+            attempt = entry.token, entry.nodeid, entry.attempt
+            last, worker = worker_of.get(entry.token, (None, ""))
+            if attempt == last and entry.worker != worker:
+                return set()  # --dist=each: every worker runs every test
+            worker_of[entry.token] = attempt, entry.worker
+            if attempt in self._dead:
+                found.add(attempt)
+        return found
 
     def _names_apart(self) -> dict[int, str]:
         """Names for the runs whose stems occur more than once in their session, by number.

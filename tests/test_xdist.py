@@ -206,12 +206,13 @@ def test_a_test_that_is_run_again_after_its_worker_died_counts_once(suite: Suite
         import os, pathlib, pytest
 
         @pytest.mark.flaky(reruns=2)
-        def test_it(arena_store):
+        def test_it(arena_store, request):
             first = not pathlib.Path("been-here").exists()
             pathlib.Path("been-here").touch()
             arena_store.save({"id": "run", "messages": [{"role": "user", "content": "1" if first else "2"}]})
             if first:
-                time.sleep(0.5)  # until the controller knows that this test may be run again
+                # A question to the controller: once it answers, it knows that this test may be run again.
+                assert request.config.failures_db.get_test_reruns(request.node.nodeid) == 2
                 os._exit(1)
         """
     )
@@ -219,11 +220,9 @@ def test_a_test_that_is_run_again_after_its_worker_died_counts_once(suite: Suite
     suite.run_apart("-n2", plugins=["rerunfailures"])
 
     rows = suite.index["runs"]
-    assert [run.messages[0].content for run in suite.runs()] == ["1", "2"]
-    assert [(row["labels"]["pytest.attempt"], row["superseded"], row["status"]) for row in rows] == [
-        ("1", True, "error"),
-        ("2", False, "passed"),
-    ]
+    assert sorted(run.messages[0].content for run in suite.runs()) == ["1", "2"]
+    # A worker that waits for work takes the test before pytest-rerunfailures counts: then both are attempt 1.
+    assert sorted((row["status"], row["superseded"]) for row in rows) == [("error", True), ("passed", False)]
 
 
 def test_an_alone_process_that_dies_leaves_its_journal_to_the_next(suite: Suite) -> None:
