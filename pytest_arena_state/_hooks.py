@@ -145,6 +145,13 @@ class TestHooks:
     tests: TestRecorder | None
     interruption = ""
     """What cut the session short, when something did."""
+    journals: Path | None
+    """The folder with the journals of all sessions into these results."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        # Other sessions come and go there, and a folder that is gone when pytest looks into it is an error.
+        return True if collection_path == self.journals else None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
@@ -225,7 +232,8 @@ def _message(report: pytest.TestReport) -> str:
 class WorkerHooks(TestHooks):
     """In a worker of xdist."""
 
-    def __init__(self, session: WorkerSession) -> None:
+    def __init__(self, config: pytest.Config, session: WorkerSession) -> None:
+        self.journals = _journals(config)
         self._session = session
         self.tests = session.tests
 
@@ -245,6 +253,7 @@ class SessionHooks(TestHooks):
     """In the process that the user started: runs the tests, or controls workers that do."""
 
     def __init__(self, config: pytest.Config) -> None:
+        self.journals = _journals(config)
         self._config = config
         self._session: Session | None = None
         self.tests = None
@@ -373,9 +382,24 @@ def _name_of_interruption(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
+def _target(config: pytest.Config) -> Target:
+    from .reading import Target
+
+    given, base = config.getoption("arena_results"), config.invocation_params.dir
+    if not given:
+        given, base = config.getini("arena_results"), config.rootpath
+    return Target(Path(base, given).absolute(), str(given))
+
+
+def _journals(config: pytest.Config) -> Path | None:
+    try:
+        return _target(config).journals
+    except ValueError:
+        return None  # of a path without a name, which the session complains about
+
+
 def _make_session(config: pytest.Config) -> Session:
     from .redaction import RedactionRules
-    from .results import Target
     from .session import Session, Settings
 
     rules = RedactionRules(
@@ -383,11 +407,8 @@ def _make_session(config: pytest.Config) -> Session:
         keys=config.getini("arena_redact_keys"),
         patterns=tuple(config.getini("arena_redact")),
     )
-    given, base = config.getoption("arena_results"), config.invocation_params.dir
-    if not given:
-        given, base = config.getini("arena_results"), config.rootpath
     return Session(
-        Target(Path(base, given).absolute(), str(given)),
+        _target(config),
         Settings(
             redaction=rules,
             keep_raw=config.getoption("arena_raw"),
@@ -449,7 +470,7 @@ def register(config: pytest.Config) -> None:
         channel, settings, worker = told
         try:
             hooks = WorkerHooks(
-                WorkerSession(settings, worker, channel, on_run=_on_run(config), on_text=_on_text(config))
+                config, WorkerSession(settings, worker, channel, on_run=_on_run(config), on_text=_on_text(config))
             )
         except Exception as error:  # noqa: BLE001 - the worker's tests run without us, and the controller says so
             _report_dead_worker(channel, worker, error)

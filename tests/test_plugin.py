@@ -193,6 +193,18 @@ def test_collecting_only_touches_nothing(suite: Suite, run_args: list[str]) -> N
     assert not (suite.path / "arena-results.journals").exists()
 
 
+def test_journals_are_not_searched_for_tests(suite: Suite, run_args: list[str]) -> None:
+    """Sessions at the same time come and go there; one folder less in mid-search ended a collection."""
+    suite.write("def test_it(arena_run): arena_run.user('hello')")
+    for name in ("arena-results.journals", "other.journals"):
+        (suite.path / name / "session").mkdir(parents=True)
+        (suite.path / name / "session" / f"test_in_{name[:5]}.py").write_text("def test_it(): pass", encoding="utf-8")
+
+    result = suite.run(*run_args)
+
+    result.assert_outcomes(passed=2)
+
+
 def test_collecting_only_makes_nothing(suite: Suite, run_args: list[str]) -> None:
     suite.write(FOUR_TESTS)
 
