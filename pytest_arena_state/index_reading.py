@@ -124,13 +124,16 @@ def scan_index(file: Path, prefix: Where = ()) -> IndexScan:
 def _items(file: Path, array: Where) -> Iterator[JSON]:
     ways = {array[:length] for length in range(len(array) + 1)}
     entered = False
-    with file.open("rb") as stream:
-        for piece in pieces(stream, enter=lambda where: where in ways):
-            if piece.where[:-1] == array and piece.text is not None:
-                entered = True
-                yield loads(piece.text)
-            elif entered:
-                return
+    try:
+        with file.open("rb") as stream:
+            for piece in pieces(stream, enter=lambda where: where in ways):
+                if piece.where[:-1] == array and piece.text is not None:
+                    entered = True
+                    yield loads(piece.text)
+                elif entered:
+                    return
+    except ValueError as error:
+        raise ResultsError(str(file), f"not JSON: {error}") from None
 
 
 __all__ = ["IndexScan", "index_of", "scan_index"]

@@ -413,8 +413,9 @@ def read_records(path: Path, damage: Damage) -> Iterator[Record]:
             if record is None:
                 damage.lines += 1
                 continue
-            if record.fields.get("k") == "journal" and record.fields.get("version", 0) > JOURNAL_VERSION:
-                damage.newer = True
+            if record.fields.get("k") == "journal":
+                version = record.fields.get("version")
+                damage.newer |= isinstance(version, int) and version > JOURNAL_VERSION
             yield record
 
 

@@ -30,6 +30,7 @@ LOST_MESSAGE = (
     b'{"role":"system","content":"[this message was lost: its journal record is damaged]",'
     b'"timestamp":"0001-01-01T00:00:00Z"}'
 )
+MOST_MISSING = 1_000_000  # messages in one journal; a record that is not ours may count up to any number
 
 
 #: Where messages are in their journal: an offset and a length for each, -1 and 0 for one that is lost.
@@ -74,6 +75,8 @@ class JournalContents:
     lost: list[dict[str, str]] = field(default_factory=list)
     damage: Damage = field(default_factory=Damage)
     forked: bool = False
+    missing: int = 0
+    """Messages that records count and no record brings."""
 
 
 def read_journal(path: Path) -> JournalContents:
@@ -86,7 +89,7 @@ def read_journal(path: Path) -> JournalContents:
     for record in read_records(path, contents.damage):
         try:
             _apply(contents, record)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError):
             contents.damage.lines += 1  # intact, and still not a record of ours
     return contents
 
@@ -143,18 +146,22 @@ def _apply_change(contents: JournalContents, record: Record) -> None:
         return
     if fields.get("head") is not None:
         conversation.head = dict(fields["head"])
-    length = int(fields["n"])
     messages = conversation.messages
-    _resize(messages, length)
+    _resize(contents, messages, int(fields["n"]), given=len(record.values))
     at = fields.get("at")
     indexes = at if at is not None else range(fields["from"], fields["from"] + len(record.values))
     for index, value in zip(indexes, record.values, strict=True):
         messages[2 * index], messages[2 * index + 1] = value.offset, value.length
 
 
-def _resize(messages: Places, length: int) -> None:
+def _resize(contents: JournalContents, messages: Places, length: int, *, given: int = 0) -> None:
+    known = len(messages) // 2
+    missing = max(0, length - known - given)
+    if length < 0 or contents.missing + missing > MOST_MISSING:
+        raise ValueError(length)
+    contents.missing += missing
     del messages[2 * length :]
-    messages.extend(_LOST * (length - len(messages) // 2))
+    messages.extend(_LOST * (length - known))
 
 
 def _apply_report(contents: JournalContents, record: Record) -> None:
@@ -170,7 +177,7 @@ def _apply_report(contents: JournalContents, record: Record) -> None:
         return
     if version > conversation.next:
         conversation.gap, conversation.next = True, version
-        _resize(conversation.messages, int(fields["n"]))
+        _resize(contents, conversation.messages, int(fields["n"]))
     conversation.report, conversation.run_id = values, run_id
 
 
@@ -276,7 +283,11 @@ def merge_session(
             if key not in chosen or chosen[key][0] < stamp:
                 chosen[key] = (stamp, journal, conversation)
     for (_, _, _, conversation_id), (_, journal, conversation) in chosen.items():
-        merged.runs.append(_run(journal, conversation, conversation_id, verdicts, interrupted_by))
+        try:
+            merged.runs.append(_run(journal, conversation, conversation_id, verdicts, interrupted_by))
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+            # Its records have their checksums, and another program made them.
+            merged.lost.append({"what": conversation_id, "why": f"{type(error).__name__}: {error}"[:300]})
     merged.runs.sort(key=lambda run: run.order)
     for run in merged.runs:
         run.token = token

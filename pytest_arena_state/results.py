@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from . import document
-from ._wire import dumps, loads
+from ._wire import dumps, loads, parse_time
 from .catalogue import KEPT, RUN, Catalogue, Entry
 from .errors import ResultsError
 from .index import (
@@ -191,7 +191,10 @@ def publish(
             if entry.source == RUN:
                 try:
                     before, messages, after, row = reader.report(merged.runs[entry.place])
-                except (OSError, ValueError) as error:
+                    row = IndexRow.from_dict(row).to_dict()  # a journal may be anybody's
+                    prompt_pack, ended = str(before["PromptPack"]), str(after["EndTime"])
+                    parse_time(ended)
+                except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
                     lost.append({"what": entry.run_id, "why": f"its journal cannot be read: {error}"})
                     continue
                 body = writer.body(before, messages, after)
@@ -200,7 +203,7 @@ def publish(
                         continue  # the same bytes are the same run
                     name = f"{name}~{entry.token}"
                 file = writer.add(name, body)
-                text, prompt_pack, ended = None, before["PromptPack"], after["EndTime"]
+                text = None
             else:
                 text = reader.read(merged.ledgers[entry.source].path, entry.row_offset, entry.row_length)
                 row = loads(text)
