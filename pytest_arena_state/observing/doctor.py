@@ -182,6 +182,9 @@ def _remarks(environment: Mapping[str, str], version: Installed) -> Iterator[str
     name = "ANTHROPIC_OPEN_TELEMETRY_TRACES_CONTENT_MODE"
     if name in environment and environment[name].strip().lower() != "content":
         yield f"{name}={environment[name]}: Anthropic's client does not put what was said on its spans"
+    name = "OTEL_SEMCONV_STABILITY_OPT_IN"
+    if name in environment and "gen_ai_latest_experimental" not in environment[name]:
+        yield f"{name}={environment[name]}: without gen_ai_latest_experimental, some instrumentations tell no content"
     for name in ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT"):
         if environment.get(name, "").strip():
             yield f"{name}={environment[name]}: longer messages are cut, and cannot be read then"

@@ -89,6 +89,7 @@ def test_what_switches_a_library_off_is_named(library: str, variable: str, value
         ("ANTHROPIC_OPEN_TELEMETRY_TRACES_CONTENT_MODE", "none"),
         ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "100"),
         ("OTEL_TRACES_SAMPLER", "always_off"),
+        ("OTEL_SEMCONV_STABILITY_OPT_IN", "http"),
     ],
 )
 def test_what_keeps_content_from_spans_is_named(variable: str, value: str) -> None:

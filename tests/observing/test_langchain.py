@@ -206,3 +206,23 @@ def test_next(arena_run):
     suite.pytester.runpytest_subprocess("--arena-capture").assert_outcomes(passed=2)
 
     assert not suite.results.exists()
+
+
+def test_each_attempt_at_a_test_has_its_own(suite: Suite) -> None:
+    """A test that is run again holds its conversation again."""
+    pytest.importorskip("pytest_rerunfailures")
+    suite.write(
+        MODEL
+        + """
+attempts = []
+
+def test_it():
+    attempts.append(1)
+    assert model(f"answer {len(attempts)}").invoke("Where?").content == "answer 2"
+"""
+    )
+
+    suite.run_apart("--arena-capture", "--reruns=1", "-p", "no:xdist", plugins=["pytest_rerunfailures"])
+
+    assert [[text for _, text in said(run)] for run in suite.runs()] == [["Where?", "answer 1"], ["Where?", "answer 2"]]
+    assert [row["superseded"] for row in suite.index["runs"]] == [True, False]
