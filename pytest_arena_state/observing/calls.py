@@ -140,13 +140,14 @@ def _media(part: Any) -> tuple[Any, ...]:
 def filled(known: Message, more: Message) -> Message:
     """A copy of a message with what only another telling of it knows."""
     if UNTOLD_KEY in known.meta and UNTOLD_KEY not in more.meta:
-        return filled(more, known.model_copy(update={"meta": {k: v for k, v in known.meta.items() if k != UNTOLD_KEY}}))
+        return filled(more, known)
     out = known.model_copy(deep=True)
     for name in ("timestamp", "latency_ms", "finish_reason", "cost_info", "reasoning"):
         if not getattr(out, name) and getattr(more, name):
             setattr(out, name, getattr(more, name))
     for key, value in more.meta.items():
-        out.meta.setdefault(key, value)
+        if key != UNTOLD_KEY:
+            out.meta.setdefault(key, value)
     if out.cost_info is not None and more.cost_info is not None and not out.cost_info.provider_name:
         out.cost_info.provider_name = more.cost_info.provider_name
     if out.tool_result is not None and more.tool_result is not None:

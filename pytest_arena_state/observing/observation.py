@@ -16,12 +16,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ..capture import told_unmapped
-from .calls import UNTOLD_KEY, Call, Execution, Likeness, filled, likeness
+from .calls import UNTOLD_KEY, Call, Execution, Likeness, all_alike, filled, likeness
 from .own import merged
 from .threads import Folded, Thread, Threads
 
 if TYPE_CHECKING:
-    from ..messages import Message
     from ..store import ArenaStateStore
 
 _context: ContextVar[Observation | None] = ContextVar("arena_observation", default=None)
@@ -118,7 +117,7 @@ class Observation:
             mute, known.call = known.call, call
             if not call.mute:
                 for place, (answer, more) in enumerate(zip(call.answers, mute.answers, strict=False)):
-                    call.answers[place] = filled(answer, _without_mark(more))
+                    call.answers[place] = filled(answer, more)
                 for answer in call.answers[-1:]:
                     answer.latency_ms = answer.latency_ms or mute.latency_ms
         else:
@@ -152,10 +151,14 @@ class Observation:
             if call.door in recorded.doors or not _at_one_time(call, other):
                 continue
             shared = bool(call.response_ids & other.response_ids)
-            mute = not (said and _said(other))
-            if (call.response_ids and other.response_ids and not shared) or (mute and not shared):
+            if call.response_ids and other.response_ids and not shared:
                 continue
-            same = not mute and said == _said(other)
+            if said and _said(other):
+                same = said == _said(other)
+            else:
+                same = _asked_alike(call, other)  # one of them does not tell what came back
+                if not (same or shared):
+                    continue
             how_sure = 2 * same + shared
             if how_sure > rank:
                 best, rank = recorded, how_sure
@@ -276,8 +279,9 @@ def _said(call: Call) -> list[Likeness]:
     return [likeness(answer) for answer in call.answers if UNTOLD_KEY not in answer.meta]
 
 
-def _without_mark(message: Message) -> Message:
-    return message.model_copy(update={"meta": {k: v for k, v in message.meta.items() if k != UNTOLD_KEY}})
+def _asked_alike(one: Call, other: Call) -> bool:
+    asked, asked_too = ([likeness(m) for m in call.history if m.role != "system"] for call in (one, other))
+    return bool(asked) and all_alike(asked, asked_too)
 
 
 def _at_one_time(one: Call, other: Call) -> bool:

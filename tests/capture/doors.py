@@ -189,6 +189,23 @@ def test_langchain_streamed(serve: Serve, shape: Shape) -> None:
     assert "".join(chunk.content for chunk in model.stream(messages)) == ANSWER
 
 
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
+def test_langchain_with_anthropic(serve: Serve, shape: Shape, streamed: bool) -> None:
+    """Its callbacks tell of each call, and so do the spans that Anthropic's client makes by itself."""
+    library = pytest.importorskip("langchain_anthropic")
+    recorded = shape("anthropic")
+    if streamed:
+        address = serve(*recorded["streams"], named_events=True, done=False)
+    else:
+        address = serve(*(recorded["conversation"]["messages"][place] for place in (1, 3)))
+    model = library.ChatAnthropic(model="m", base_url=address, api_key="none", streaming=streamed)
+    messages: list[Any] = [("system", SYSTEM), ("user", QUESTION)]
+    called = model.invoke(messages)
+    messages += [called, {"role": "tool", "tool_call_id": "call_1", "content": get_weather("Bern")}]
+
+    assert model.invoke(messages).content == ANSWER
+
+
 def graph(address: str) -> Any:
     library, graphs = pytest.importorskip("langchain_openai"), pytest.importorskip("langgraph.graph")
     prebuilt, tools = pytest.importorskip("langgraph.prebuilt"), pytest.importorskip("langchain_core.tools")

@@ -20,7 +20,9 @@ pytest.importorskip("pytest_httpserver", reason="the real clients need pytest-ht
 
 ROOT = Path(__file__).parents[2]
 SUITE = Path(__file__).with_name("doors.py")
-VARIANTS = {"test_litellm": ("[plain]", "[streamed]"), "test_litellm_async": ("[plain]", "[streamed]")}
+VARIANTS = dict.fromkeys(
+    ("test_litellm", "test_litellm_async", "test_langchain_with_anthropic"), ("[plain]", "[streamed]")
+)
 TESTS = [
     f"{node.name}{variant}"
     for node in ast.parse(SUITE.read_text(encoding="utf-8")).body

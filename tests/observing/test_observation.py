@@ -142,6 +142,14 @@ def test_a_call_that_is_told_after_the_next_one_finds_its_place(observed: Observ
     assert [answer.meta["response_id"] for answer in answers] == ["r1", "r2", "r3"]
 
 
+def test_an_example_in_a_history_is_no_call_that_was_missed(observed: Observed) -> None:
+    """What is asked after the history was sent cannot be a part of it."""
+    observed.call("u1", "a1", "u2", "a2")
+    observed.call("u1", "a1")
+
+    assert words(observed.end()) == [("u1", "a1", "u2", "a2"), ("u1", "a1")]
+
+
 def test_a_conversation_that_is_held_again_is_another(observed: Observed) -> None:
     observed.call("u1", "a1")
     observed.call("u1", "a1", "u2", "a2")
@@ -218,6 +226,26 @@ def test_an_answer_that_was_not_told_comes_with_the_next_history(observed: Obser
     answer = observed.store.log_load("test_it")[1]
     assert answer.cost_info is not None
     assert answer.cost_info.output_tokens == 5
+    assert observed.troubles == []
+
+
+@pytest.mark.parametrize("first", ["told", "untold"])
+def test_an_answer_that_one_of_two_doors_tells_is_recorded_once(observed: Observed, first: str) -> None:
+    """LangChain streams through Anthropic's client, whose span has the tokens alone; they share no id."""
+    asked = [Message.user("u1")]
+    span = Message(role="assistant", meta={"untold": "span"}, cost_info=CostInfo(output_tokens=5))
+    calls = [
+        Call(door="langchain", history=[Message.system("s"), *asked], answers=[Message.assistant("a1")]),
+        Call(door="span", history=asked, answers=[span]),
+    ]
+    for call in calls if first == "told" else calls[::-1]:
+        observed.observation.call(call)
+
+    (found,) = words(observed.end())
+    assert found[-2:] == ("u1", "a1")
+    answer = observed.store.log_load("test_it")[-1]
+    assert answer.cost_info is not None
+    assert (answer.cost_info.output_tokens, answer.meta) == (5, {})
     assert observed.troubles == []
 
 

@@ -87,6 +87,8 @@ def test_global_in_a_fixture(exported):
 
 def test_global_since_then():
     chat(module_tracer)
+    processors = trace.get_tracer_provider()._active_span_processor._span_processors
+    assert [type(each).__name__ for each in processors] == ["ArenaSpanProcessor", "SimpleSpanProcessor"]
 """,
         "-p",
         "no:randomly",
@@ -102,6 +104,20 @@ def test_global_since_then():
         "test_global_since_then": ["Where?", "Lyon"],
     }
     assert all(run.cost.input_tokens == 7 for run in runs)
+
+
+def test_a_provider_that_was_there_before_us_is_joined(captured: Captured, suite: Suite) -> None:
+    """Plugins are loaded in any order, and one of them may have set it."""
+    needs("opentelemetry.sdk.trace")
+    suite.write(
+        "from opentelemetry import trace\n"
+        "from opentelemetry.sdk.trace import TracerProvider\n"
+        "trace.set_tracer_provider(TracerProvider())\n",
+        name="early",
+    )
+    (run,) = captured(LIBRARY + "\ndef test_it():\n    chat()", "-p", "early")
+
+    assert [message.text for message in run.messages] == ["Where?", "Lyon"]
 
 
 def test_without_a_provider_the_global_one_stays_unset(captured: Captured) -> None:
