@@ -1,16 +1,20 @@
 """What saving costs a suite: 5,000 tests that each save a 10 KB conversation.
 
-Run it with ``python benchmarks/suite.py [TESTS]``. Each variant is run in turn with the bare
-suite, which builds the same conversations and saves none; printed are medians of the ratios
-of whole processes and the peak memory of the process that writes the report.
+    python benchmarks/suite.py [--tests 5000] [--rounds 5] [--only TEXT] [--json FILE]
+
+Each variant is run in turn with the bare suite: the same tests, which build the same
+conversations and hand them to a store that drops them, without the plugin. Printed are medians
+over the pairs: the ratio of wall times and of CPU times of whole processes (children
+included), and how much more memory the process needs that writes the report. Redaction and
+checksums are on. A busy machine shows in the wall times first.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
-import shutil
 import statistics
 import subprocess
 import sys
@@ -18,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 SUITE = """
 import os, pytest
@@ -25,71 +30,109 @@ from pytest_arena_state import ConversationState, CostInfo, Message, RunMetadata
 
 TEXT = "So it goes. " * 100  # eight messages of 1.2 KB make a conversation of 10 KB
 
-@pytest.fixture
-def save(request):
-    if not os.environ.get("SAVE"):
-        return lambda state, metadata: None
-    store = request.getfixturevalue("arena_store")
-    return lambda state, metadata: (store.save(state), store.save_metadata(state.id, metadata))
-
 @pytest.mark.parametrize("i", range(int(os.environ["TESTS"])))
-def test_it(i, save):
+def test_it(i, arena_store):
     messages = [
         Message(role="assistant" if k % 2 else "user", content=f"{i} {k} {TEXT}",
                 cost_info=CostInfo(input_tokens=21, output_tokens=7, total_cost_usd=0.0004) if k % 2 else None)
         for k in range(8)
     ]
-    save(
-        ConversationState(id=f"run-{i}", messages=messages),
-        RunMetadata(run_id=f"run-{i}", scenario_id="benchmark", provider_id="none"),
-    )
+    arena_store.save(ConversationState(id=f"run-{i}", messages=messages))
+    arena_store.save_metadata(f"run-{i}", RunMetadata(run_id=f"run-{i}", scenario_id="b", provider_id="none"))
 """
-ROUNDS = 3
+STUB = """
+import pytest
+
+class Stub:
+    def save(self, state): pass
+    def save_metadata(self, conversation_id, metadata): pass
+
+@pytest.fixture
+def arena_store():
+    return Stub()
+"""
 VARIANTS: dict[str, Sequence[str]] = {
     "-n0, a file per run": ("-n0", "--arena-results=out"),
     "-n0, .jsonl": ("-n0", "--arena-results=out.jsonl"),
     "-n2, a file per run": ("-n2", "--arena-results=out"),
     "-n2, .jsonl": ("-n2", "--arena-results=out.jsonl"),
 }
+TARGETS = {
+    "-n0, a file per run": 1.30,
+    "-n0, .jsonl": 1.20,
+    "-n2, a file per run": 1.30,
+    "-n2, .jsonl": 1.30,
+}
 
 
-def run(folder: Path, arguments: Sequence[str], tests: int, *, save: bool) -> tuple[float, int]:
-    """Run the suite; returns wall seconds and the peak memory of its main process in KiB."""
-    for old in folder.glob("out*"):
-        shutil.rmtree(old) if old.is_dir() else old.unlink()
-    environment = {
-        **os.environ,
-        "TESTS": str(tests),
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-        "SAVE": "1" if save else "",
-    }
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "xdist", "-p", "arena_state"]
+class Cost(NamedTuple):
+    """Of one run of the suite."""
+
+    wall: float
+    """Seconds."""
+    cpu: float
+    """Seconds, with those of workers."""
+    memory: float
+    """Peak of the main process, in MB."""
+
+
+def run(folder: Path, arguments: Sequence[str], tests: int, *, save: bool) -> Cost:
+    """Run the suite in a folder of its own."""
+    folder.mkdir()
+    (folder / "test_suite.py").write_text(SUITE, encoding="utf-8")
+    if not save:
+        (folder / "conftest.py").write_text(STUB, encoding="utf-8")
+    environment = {**os.environ, "TESTS": str(tests), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "xdist"]
+    command += ["-p", "arena_state" if save else "no:arena_state"]
     started = time.perf_counter()
     process = subprocess.Popen([*command, *arguments], cwd=folder, env=environment, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"the suite failed: {arguments}")
-    return time.perf_counter() - started, usage.ru_maxrss
+    return Cost(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def compared(folder: Path, arguments: Sequence[str], tests: int, rounds: int) -> dict[str, float]:
+    """Medians over pairs of the bare suite and one that saves."""
+    pairs = []
+    for number in range(rounds):
+        # Folders are new each time and removed in the end: a file system is slow to reuse what was just deleted.
+        bare = run(folder / f"bare-{number}", arguments[:1], tests, save=False)
+        saving = run(folder / f"saving-{number}", arguments, tests, save=True)
+        pairs.append((bare, saving))
+    return {
+        "wall": statistics.median(saving.wall / bare.wall for bare, saving in pairs),
+        "cpu": statistics.median(saving.cpu / bare.cpu for bare, saving in pairs),
+        "us_per_test": statistics.median((saving.cpu - bare.cpu) / tests * 1e6 for bare, saving in pairs),
+        "mb": statistics.median(saving.memory - bare.memory for bare, saving in pairs),
+    }
 
 
 def main() -> None:
-    """Print the table and write it as JSON beside this file's folder."""
-    tests = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
-    rows = []
-    print(f"{tests} tests, Python {platform.python_version()}, {os.cpu_count()} cores, median of {ROUNDS} pairs")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "test_suite.py").write_text(SUITE, encoding="utf-8")
-        for variant, arguments in VARIANTS.items():
-            pairs = []
-            for _ in range(ROUNDS):
-                bare = run(folder, arguments[:1], tests, save=False)
-                saving = run(folder, arguments, tests, save=True)
-                pairs.append((saving[0] / bare[0], saving[0] - bare[0], (saving[1] - bare[1]) / 1024))
-            ratio, seconds, megabytes = (statistics.median(column) for column in zip(*pairs, strict=True))
-            rows.append({"variant": variant, "ratio": ratio, "ms_per_test": seconds / tests * 1e3, "mb": megabytes})
-            print(f"{variant:<24}{ratio:>6.2f} x bare{seconds / tests * 1e3:>8.3f} ms a test{megabytes:>8.1f} MB more")
-    Path("benchmark-suite.json").write_text(json.dumps(rows, indent=2), encoding="utf-8")
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tests", type=int, default=5000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="", help="variants whose name contains this")
+    parser.add_argument("--json", type=Path, help="write the table there, too")
+    options = parser.parse_args()
+    machine = f"Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} cores"
+    print(f"{options.tests:,} tests of 10 KB, {machine}, medians of {options.rounds} pairs\n")
+    print(f"{'':<24}{'wall':>7}{'cpu':>7}{'target':>8}{'µs a test':>11}{'MB more':>9}")
+    rows: list[dict[str, Any]] = []
+    for variant, arguments in VARIANTS.items():
+        if options.only in variant:
+            with tempfile.TemporaryDirectory() as folder:
+                row = compared(Path(folder), arguments, options.tests, options.rounds)
+            rows.append({"variant": variant, "target": TARGETS[variant], **row})
+            print(
+                f"{variant:<24}{row['wall']:>7.2f}{row['cpu']:>7.2f}{TARGETS[variant]:>8.2f}"
+                f"{row['us_per_test']:>11.0f}{row['mb']:>9.1f}"
+            )
+    if options.json:
+        table = {"machine": machine, "tests": options.tests, "rounds": options.rounds, "rows": rows}
+        options.json.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
