@@ -104,8 +104,9 @@ def run_of(item: pytest.Item, store: ArenaStateStore) -> ArenaRun:
 
 def plain_nodeid(item: pytest.Item) -> str:
     """The node id without the ``@group`` that xdist puts behind it."""
-    if "@" not in item.nodeid:
-        return item.nodeid
+    nodeid = item.nodeid
+    if "@" not in nodeid:
+        return nodeid
     marks = item.iter_markers("xdist_group")
     groups = [str(mark.args[0] if mark.args else mark.kwargs.get("name", "default")) for mark in marks]
     # Some versions name all of a test's groups, others the closest.
@@ -168,20 +169,25 @@ class TestHooks:
         self._begin(item)
 
     def _begin(self, item: pytest.Item) -> None:
-        if self.tests is not None and self.tests.beginning(item.nodeid) is None:
+        if self.tests is None:
+            return
+        nodeid = item.nodeid
+        if self.tests.beginning(nodeid) is None:
             # pytest-rerunfailures counts across workers that died.
             at_least = item.__dict__.get("execution_count", 1)
-            self.tests.begin(item.nodeid, plain_nodeid(item), at_least=at_least if isinstance(at_least, int) else 1)
+            self.tests.begin(nodeid, plain_nodeid(item), at_least=at_least if isinstance(at_least, int) else 1)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[Any]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        attempt = self.tests.attempt(item.nodeid) if self.tests is not None else None
+        if self.tests is None or (call.excinfo is None and not self.tests.in_child):
+            return report
+        attempt = self.tests.attempt(item.nodeid)
         if attempt is not None and call.excinfo is not None and not _is_expected(call.excinfo.value):
             attempt.errors.append(call.when)
-        if self.tests is not None and attempt is not None and attempt.in_child:
+        if attempt is not None and attempt.in_child:
             self.tests.report(item.nodeid, phase_report(report))  # logged in the parent, as text
         return report
 

@@ -111,7 +111,7 @@ _EMPTY = {type(None): b"null", str: b'""', list: b"[]", dict: b"{}", bool: b"fal
 
 
 def _json_of(value: Any) -> bytes:
-    return (_EMPTY.get(type(value)) if not value else None) or dumps(value)
+    return dumps(value) if value or type(value) not in _EMPTY else _EMPTY[type(value)]
 
 
 class Serialised(NamedTuple):

@@ -201,12 +201,15 @@ class Recording:
             fields = dumps({"s": store.number, "context": store.context.to_dict()})
             records = (("store", fields, []), *records)
         everything = [text for _, fields, values in records for text in (fields, *values)]
-        redacted = iter(self._redacted(everything))
+        redacted = self._redacted(everything)
         written = []
         encoded = []
+        start = 0
         for kind, _, values in records:
-            fields, *values = (next(redacted) for _ in range(1 + len(values)))
-            written.append([fields, *values])
+            end = start + 1 + len(values)
+            fields, *values = texts = redacted[start:end]
+            start = end
+            written.append(texts)
             encoded.append(encode_record(kind, fields, values if kind in _WITH_VALUES else None))
         self.writer.append(*encoded)
         if not store.announced:
@@ -236,7 +239,9 @@ class Recording:
         messages: list[bytes],
         head: dict[str, Any] | None,
     ) -> None:
-        texts = [self._without_raw(text) for text in messages] if not self._keep_raw else messages
+        texts = messages
+        if not self._keep_raw and any(_RAW_MARK in text for text in messages):
+            texts = [self._without_raw(text) for text in messages]
         fields: dict[str, Any] = {"n": length}
         if indexes and indexes == list(range(indexes[0], indexes[0] + len(indexes))):
             fields["from"] = indexes[0]

@@ -129,6 +129,12 @@ class TestRecorder:
         self._attempts: dict[str, Attempt] = {}
         self._counts: dict[str, int] = {}
         self._session_store: ArenaStateStore | None = None
+        self._pid = getpid()
+
+    @property
+    def in_child(self) -> bool:
+        """Whether this is a child that was forked for a test."""
+        return getpid() != self._pid
 
     def begin(self, key: str, nodeid: str, *, at_least: int = 1) -> Attempt:
         """A test is about to be set up, here or in a child that is forked for it.

@@ -533,7 +533,7 @@ class ArenaStateStore:
         self._tell_user(state.id)
 
     def _wire_of(self, index: int, message: Message, problems: Problems) -> dict[str, Any]:
-        if self._prices is not None:
+        if self._prices is not None and message.meta:  # what is to be priced says its model or its usage there
             message = self._prices.priced(message, problems)
         return message.to_wire(problems, f"messages[{index}]")
 
