@@ -178,7 +178,12 @@ class _Table:
         return None
 
 
+# Names of OpenTelemetry's conventions that the table does not know as they are.
+_SELLERS = {"x_ai": "x-ai", "azure.ai.inference": "azure", "gcp.gen_ai": "google"}
+
+
 def _spellings(model: str, provider: str) -> Iterable[tuple[str, str]]:
+    provider = _SELLERS.get(provider.lower(), provider)
     yield model, provider
     prefix, slash, rest = model.partition("/")
     if slash and rest:  # "openai/gpt-5-mini", "models/gemini-2.5-pro"
