@@ -404,6 +404,17 @@ def _journals(config: pytest.Config) -> Path | None:
         return None  # of a path without a name, which the session complains about
 
 
+def _require_packing(config: pytest.Config) -> None:
+    from .packing import require
+    from .target import packing_of
+
+    try:
+        require(packing_of(Path(config.getoption("arena_results") or config.getini("arena_results"))))
+    except ConfigurationError as error:
+        name = "--arena-results" if config.getoption("arena_results") else "arena_results"
+        raise pytest.UsageError(f"{name}: {error}") from None
+
+
 def _make_session(config: pytest.Config) -> Session:
     from .redaction import RedactionRules
     from .session import Session, Settings
@@ -463,7 +474,11 @@ def _on_text(config: pytest.Config) -> Callable[[str], str | None] | None:
 
 
 def register(config: pytest.Config) -> None:
-    """Begin to write results; a failure to do so is named in the summary."""
+    """Begin to write results; a failure to do so is named in the summary.
+
+    Raises:
+        pytest.UsageError: Something must be installed first.
+    """
     if config.option.collectonly:
         return
     hooks: SessionHooks | WorkerHooks
@@ -482,6 +497,7 @@ def register(config: pytest.Config) -> None:
             _report_dead_worker(channel, worker, error)
             return
     else:
+        _require_packing(config)
         hooks = SessionHooks(config)
     config.stash[HOOKS_KEY] = hooks
     config.pluginmanager.register(hooks, "arena_state_session")

@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="arena-state", description="Read the results of pytest --arena-results.")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     show = verbs.add_parser("show", help="a summary of results, or the transcript of one run")
-    show.add_argument("path", help="a results directory, a .jsonl or a .json")
+    show.add_argument("path", help="a results directory, a .jsonl (also .gz or .zst) or a .json")
     show.add_argument("run", nargs="?", help="a run id, or the stem of its file")
     show.set_defaults(verb=_show)
     report = verbs.add_parser("report", help="results as html, md, junit, jsonl, csv or parquet")

@@ -55,7 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--arena-results",
         metavar="PATH",
         help="write a RunResult report of every conversation: to a directory, or to one file "
-        "when PATH ends in .jsonl or .json",
+        "when PATH ends in .jsonl, .jsonl.gz, .jsonl.zst or .json",
     )
     group.addoption(
         "--arena-raw", action="store_true", default=False, help="keep raw requests and responses of LLM calls, too"

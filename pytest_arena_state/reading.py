@@ -23,8 +23,9 @@ from .index import Index, IndexRow
 from .index_reading import IndexScan, index_of, scan_index
 from .models import RunResult
 from .naming import digest, safe_stem
+from .packing import read_lines
 from .pieces import Where, pieces
-from .target import Form, Target
+from .target import Form, Target, form_of
 from .unfinished import Unfinished, has_journals
 
 _NAMED = 3  # things that an error names
@@ -81,7 +82,7 @@ def read_index(path: str | Path) -> Index:
 def _index_file(path: Path) -> Path:
     if path.is_dir():
         return path / "index.json"
-    return path.with_suffix(".index.json") if path.suffix == ".jsonl" else path
+    return Target(path, str(path)).index_path if form_of(path) == "jsonl" else path
 
 
 # --- all forms, one run at a time -------------------------------------------------------------
@@ -145,7 +146,7 @@ def open_results(path: str | Path) -> StoredResults:
         return _open_directory(file, name)
     if not file.exists():
         raise ResultsError(name, nothing_there(file))
-    if file.suffix == ".jsonl":
+    if form_of(file) == "jsonl":
         scan = scan_index(_index_file(file)) if _index_file(file).exists() else IndexScan()
         return StoredResults(name, "jsonl", scan.header, partial(_named, partial(_of_lines, file), scan))
     return _open_document(file, name)
@@ -252,10 +253,9 @@ Texts = Callable[[], Iterator[tuple[str, bytes]]]
 
 
 def _of_lines(file: Path) -> Iterator[tuple[str, bytes]]:
-    with file.open("rb") as stream:
-        for number, line in enumerate(stream, 1):
-            if line.strip():
-                yield f"{file}:{number}", line
+    for number, line in enumerate(read_lines(file), 1):
+        if line.strip():
+            yield f"{file}:{number}", line
 
 
 def _of_array(file: Path, array: Where) -> Iterator[tuple[str, bytes]]:

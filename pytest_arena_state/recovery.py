@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from . import results
 from .errors import ResultsError
 from .merge import Merged, journal_paths, merge_session
+from .packing import require
 from .recording import token_of
 from .results import Target
 from .session import absorb, is_dead, target_of
@@ -45,6 +46,7 @@ def recover(path: str | Path, *, output: str | Path | None = None) -> Recovery:
 
     Raises:
         ResultsError: There are no journals, or it cannot be told where the results belong.
+        ConfigurationError: A library that packs the results is missing; the journals are still there.
         OSError: Something cannot be read or written; the journals are still there.
     """
     given = Path(path).absolute()
@@ -54,6 +56,7 @@ def recover(path: str | Path, *, output: str | Path | None = None) -> Recovery:
     problem = target.check()
     if problem:
         raise ResultsError(str(path), problem)
+    require(target.packing)
     recovery = Recovery(target)
     with results.publish_lock(target):
         dead = [directory for directory in directories if directory.is_dir() and is_dead(directory)]

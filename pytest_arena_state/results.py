@@ -12,13 +12,14 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from . import document
+from ._text import plural
 from ._wire import dumps, loads, parse_time
 from .catalogue import KEPT, RUN, Catalogue, Entry
 from .errors import ResultsError
@@ -36,7 +37,8 @@ from .index import (
 from .journal import PieceReader
 from .merge import Merged, SliceReader
 from .naming import digest
-from .reading import is_file_name, iterate_results, load_results, load_run, read_index, run_files
+from .packing import open_packed
+from .reading import is_file_name, iterate_results, load_results, load_run, open_results, read_index, run_files
 from .target import Form, Target
 
 if TYPE_CHECKING:
@@ -131,15 +133,6 @@ def _mark(target: Target, stem: str, row: IndexRow | None) -> str:
     return f"{found.st_ino} {found.st_mtime_ns}"
 
 
-@dataclass(slots=True)
-class _Kept:
-    """A run of older results that stays."""
-
-    row: dict[str, Any]
-    body: bytes | None = None
-    """Where all runs are in one file."""
-
-
 def publish(
     target: Target,
     merged: Merged,
@@ -169,24 +162,24 @@ def publish(
     old = _old_index(target)
     now = _marks(target, old)
     gone = {stem for stem, mark in replaced.items() if now.get(stem) == mark}
-    writer = _WRITERS[target.form](target, staging, merged.ledgers)
     lost = merged.lost
     totals = Totals()
     with (
+        _OlderBodies(target, staging) as bodies,
+        closing(_WRITERS[target.form](target, staging, merged.ledgers, bodies)) as writer,
         Catalogue(staging, token) as catalogue,
         IndexBuilder(staging, lines=target.form != "json") as index,
         SliceReader() as reader,
     ):
-        kept = _keep(target, old, gone, catalogue)
+        kept = _keep(target, old, gone, catalogue, bodies, lost)
         if kept:
             index.note(old.prompt_packs, old.timestamp)
         catalogue.add_merged(merged)
         for run in catalogue:
             entry, name = run.entry, run.name
             if entry.source == KEPT:
-                older = kept[entry.place]
-                writer.keep(older.body)
-                index.add(name, older.row)
+                writer.keep(name)
+                index.add(name, kept[entry.place])
                 continue
             if entry.source == RUN:
                 try:
@@ -253,14 +246,27 @@ def _old_index(target: Target) -> Index:
         return Index()
 
 
-def _keep(target: Target, old: Index, replaced: Set[str], catalogue: Catalogue) -> list[_Kept]:
-    """Put the runs that stay into the catalogue."""
+def _keep(
+    target: Target,
+    old: Index,
+    replaced: Set[str],
+    catalogue: Catalogue,
+    bodies: _OlderBodies,
+    lost: list[dict[str, str]],
+) -> list[dict[str, Any]]:
+    """Put the runs that stay into the catalogue; returns their rows."""
     stems = [stem for stem in old.run_ids if stem not in replaced and is_file_name(stem)]
     if not stems:
         return []
     rows = dict(zip(old.run_ids, old.runs, strict=False)) if len(old.runs) == len(old.run_ids) else {}
-    bodies = _kept_bodies(target, old) if target.form != "directory" else {}
-    kept: list[_Kept] = []
+    bodies.take(stems)
+    if target.form != "directory":
+        there = [stem for stem in stems if stem in bodies]
+        if len(there) < len(stems):
+            what = f"{plural(len(stems) - len(there), 'run')} of the results that were there"
+            lost.append({"what": what, "why": f"{target.path.name} could not be read to its end"})
+        stems = there
+    kept: list[dict[str, Any]] = []
     for stem in stems:
         if stem in rows:
             row = rows[stem].to_dict()
@@ -279,25 +285,59 @@ def _keep(target: Target, old: Index, replaced: Set[str], catalogue: Catalogue) 
             int(attempt) if attempt.isdecimal() else 1,
             row["run_id"],
         )
-        kept.append(_Kept(row, bodies.get(stem)))
+        kept.append(row)
     return kept
 
 
-def _kept_bodies(target: Target, old: Index) -> dict[str, bytes]:
-    """The runs of a one-file form by stem: the file holds them in the order of its index."""
-    with suppress(OSError, ResultsError):
-        if target.form == "jsonl":
-            with target.path.open("rb") as stream:
-                return dict(zip(old.run_ids, (line.rstrip(b"\n") for line in stream), strict=False))
-        runs = loads(target.path.read_bytes()).get("runs") or []
-        return dict(zip(old.run_ids, (dumps(run) for run in runs), strict=False))
-    return {}
+class _OlderBodies:
+    """Runs of older results that stay, where all of them are in one file; copied out of it, onto the disk."""
+
+    def __init__(self, target: Target, staging: Path) -> None:
+        self._target = target
+        self._copy = staging / "older"
+        self._places: dict[str, tuple[int, int]] = {}
+        self._reader = PieceReader()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.__exit__()
+
+    def __contains__(self, stem: str) -> bool:
+        return stem in self._places
+
+    def take(self, stems: Iterable[str]) -> None:
+        """Copy these runs, as far as they can be read.
+
+        Raises:
+            OSError: They cannot be written.
+        """
+        if self._target.form == "directory":
+            return
+        wanted, offset = frozenset(stems), 0
+        with self._copy.open("wb", buffering=1 << 18) as out:
+            for stem, body in self._readable():
+                if stem in wanted:
+                    body = dumps(loads(body)) if self._target.form == "json" else body.rstrip(b"\r\n")
+                    out.write(body)
+                    self._places[stem] = offset, len(body)
+                    offset += len(body)
+
+    def _readable(self) -> Iterator[tuple[str, bytes]]:
+        with suppress(OSError, ResultsError):
+            for stored in open_results(self._target.path):
+                yield stored.stem, stored.read()
+
+    def read(self, stem: str) -> bytes:
+        """The run with this name."""
+        return self._reader.read(self._copy, *self._places[stem])
 
 
 class _DirectoryWriter:
     """A file per run."""
 
-    def __init__(self, target: Target, staging: Path, ledgers: Sequence[Ledger]) -> None:
+    def __init__(self, target: Target, staging: Path, ledgers: Sequence[Ledger], _older: _OlderBodies) -> None:
         self._target = target
         self._staging = staging
         self._ledgers = ledgers
@@ -320,7 +360,7 @@ class _DirectoryWriter:
         staged.unlink()
         return True
 
-    def keep(self, body: bytes | None) -> None:
+    def keep(self, name: str) -> None:
         """Nothing to do: its file stays where it is."""
 
     def add(self, name: str, body: bytes) -> str:
@@ -366,6 +406,9 @@ class _DirectoryWriter:
         with suppress(OSError):
             (self._target.path / f"{stem}.json").unlink()
 
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 def _size(folder: Path) -> int:
     with os.scandir(folder) as found:
@@ -381,30 +424,28 @@ def _move_files(folders: Sequence[Path], place: Path) -> None:
 class _OneFileWriter:
     """All runs in one file, a line each."""
 
-    def __init__(self, target: Target, staging: Path, ledgers: Sequence[Ledger]) -> None:
+    def __init__(self, target: Target, staging: Path, ledgers: Sequence[Ledger], older: _OlderBodies) -> None:
         self._target = target
         self._staging = staging
         self._ledgers = ledgers
+        self._older = older
         self._bodies = staging / "runs"
         self._json = target.form == "json"
-        self._stream = self._bodies.open("wb", buffering=1 << 18)
+        self._stream = open_packed(self._bodies, target.packing)
         self._parts = PieceReader()
         self._first = True
-        self._kept: dict[str, bytes] | None = None
 
     def body(self, before: Any, messages: Any, after: Any) -> bytes:
         return document.compact(before, messages, after)
 
     def holds(self, name: str, body: bytes) -> bool:
-        if self._kept is None:
-            self._kept = _kept_bodies(self._target, _old_index(self._target))
-        return self._kept.get(name) == body
+        return name in self._older and self._older.read(name) == body
 
     def holds_staged(self, name: str, entry: Entry) -> bool:
         return self.holds(name, self._parts.read(self._ledgers[entry.source].part, entry.offset, entry.length))
 
-    def keep(self, body: bytes | None) -> None:
-        self.add("", body if body is not None else b"{}")
+    def keep(self, name: str) -> None:
+        self.add(name, self._older.read(name))
 
     def add(self, name: str, body: bytes) -> str:
         if self._json:
@@ -418,9 +459,12 @@ class _OneFileWriter:
     def adopt(self, name: str, entry: Entry) -> str:
         return self.add(name, self._parts.read(self._ledgers[entry.source].part, entry.offset, entry.length))
 
-    def commit(self, write_index: Callable[[IO[bytes]], None]) -> None:
+    def close(self) -> None:
         self._parts.__exit__()
         self._stream.close()
+
+    def commit(self, write_index: Callable[[IO[bytes]], None]) -> None:
+        self.close()
         whole = self._bodies
         staged = self._staging / "index.json"
         with staged.open("wb") as out:

@@ -11,7 +11,7 @@ import hashlib
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from . import document, results
 from ._wire import JSON, dumps, format_time, loads, parse_time
 from .errors import ResultsError
 from .naming import safe_stem
+from .packing import open_packed, read_lines, require
 from .results import Index, Target
+from .target import form_of
 from .validation import problem_of_run
 
 
@@ -83,12 +85,14 @@ def merge(paths: Sequence[str | Path], output: str | Path, *, fail_on_conflict: 
     Raises:
         ResultsError: There is no run in any input, or the output cannot be used, or runs are
             in conflict and must not be.
+        ConfigurationError: A library that packs the output is missing.
         OSError: The output cannot be written.
     """
     target = Target(Path(output).absolute(), str(output))
     problem = target.check()
     if problem:
         raise ResultsError(str(output), problem)
+    require(target.packing)
     target.journals.mkdir(parents=True, exist_ok=True)
     scratch = target.journals / "merge"
     scratch.mkdir(exist_ok=True)
@@ -149,8 +153,8 @@ def _read_shard(shard: Shard, scratch: Path) -> Iterator[_Run]:
     try:
         if path.is_dir():
             yield from _read_directory(shard)
-        elif path.suffix == ".jsonl":
-            yield from _read_lines(shard)
+        elif form_of(path) == "jsonl":
+            yield from _read_lines(shard, scratch)
         elif path.is_file():
             yield from _read_document(shard, scratch)
         else:
@@ -191,20 +195,24 @@ class _Place:
     whole_file: bool = False
 
 
-def _read_lines(shard: Shard) -> Iterator[_Run]:
+def _read_lines(shard: Shard, scratch: Path) -> Iterator[_Run]:
     target = Target(shard.path.absolute(), str(shard.path))
     named: list[tuple[str, dict[str, Any]]] = []
     if target.index_path.exists():
         shard.index = results.read_index(target.index_path)
         named = list(zip(shard.index.run_ids, (row.to_dict() for row in shard.index.runs), strict=False))
     offset = count = 0
-    with shard.path.open("rb") as stream:
-        for number, line in enumerate(stream):
+    # Runs are read again in another order, so a packed file is unpacked beside the output.
+    source = scratch if target.packing else shard.path
+    with scratch.open("wb") if target.packing else nullcontext() as unpacked:
+        for number, line in enumerate(read_lines(shard.path)):
             count += 1
+            if unpacked is not None:
+                unpacked.write(line)
             text = line.rstrip(b"\n")
             stem, row = named[number] if number < len(named) else ("", None)
             if text.strip():
-                place = _Place(shard.path, offset, len(text))
+                place = _Place(source, offset, len(text))
                 yield from _checked(shard, f"{shard.path}:{number + 1}", text, place, stem, row)
             offset += len(line)
     if len(named) > count:
@@ -302,7 +310,7 @@ def _write_files(target: Target, runs: Sequence[_Run], index: dict[str, Any], st
 
 def _write_one_file(target: Target, runs: Sequence[_Run], index: dict[str, Any], staging: Path) -> None:
     whole = staging / "whole"
-    with whole.open("wb") as out:
+    with open_packed(whole, target.packing) as out:
         if target.form == "json":
             out.write(b'{"index": ' + dumps(index) + b',\n"runs": [')
         for number, run in enumerate(runs):

@@ -8,6 +8,19 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 Form: TypeAlias = Literal["directory", "jsonl", "json"]
+Packing: TypeAlias = Literal["", "gz", "zst"]
+
+
+def packing_of(path: Path) -> Packing:
+    """How a file of lines is compressed, by the ending of its name; empty when it is not."""
+    name = path.name
+    return "gz" if name.endswith(".jsonl.gz") else "zst" if name.endswith(".jsonl.zst") else ""
+
+
+def form_of(path: Path) -> Form:
+    """What results at a path are, by its ending."""
+    suffix = path.suffix
+    return "jsonl" if suffix == ".jsonl" or packing_of(path) else "json" if suffix == ".json" else "directory"
 
 
 @dataclass(frozen=True)
@@ -21,15 +34,21 @@ class Target:
 
     @property
     def form(self) -> Form:
-        """By the ending of the path."""
-        suffix = self.path.suffix
-        return "jsonl" if suffix == ".jsonl" else "json" if suffix == ".json" else "directory"
+        """By the ending of the path; that a file is packed changes nothing about it."""
+        return form_of(self.path)
+
+    @property
+    def packing(self) -> Packing:
+        """How the file is compressed."""
+        return packing_of(self.path)
 
     @property
     def index_path(self) -> Path:
         """The file that holds the index."""
         if self.form == "directory":
             return self.path / "index.json"
+        if self.packing:  # by the whole name: results.jsonl may lie beside results.jsonl.gz
+            return self.path.with_name(f"{self.path.name}.index.json")
         return self.path.with_suffix(".index.json") if self.form == "jsonl" else self.path
 
     @property
@@ -48,6 +67,8 @@ class Target:
     def check(self) -> str:
         """Why nothing can be written here; empty when it looks possible."""
         path, shown = self.path, self.shown
+        if path.name.endswith((".json.gz", ".json.zst")) and not path.is_dir():
+            return f"{shown!r}: a .json is never compressed, a .jsonl.gz or .jsonl.zst is"
         if self.form == "directory" and path.exists() and not path.is_dir():
             return f"{shown!r} is a file, not a directory"
         if self.form != "directory" and path.is_dir():
@@ -60,4 +81,4 @@ class Target:
         return ""
 
 
-__all__ = ["Form", "Target"]
+__all__ = ["Form", "Packing", "Target", "form_of", "packing_of"]

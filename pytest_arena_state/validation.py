@@ -14,7 +14,9 @@ from ._wire import dumps, loads, shortened
 from .errors import ResultsError
 from .merge import journal_paths, read_journal
 from .models import RunResult
+from .packing import read_lines
 from .results import Index, Target, read_index
+from .target import form_of
 
 _LISTED = 3  # problems that are named for one file
 
@@ -37,7 +39,7 @@ def validate(path: str | Path) -> Iterator[Finding]:
     file = Path(path)
     if file.is_dir():
         yield from _validate_directory(file)
-    elif file.suffix == ".jsonl" and file.is_file():
+    elif form_of(file) == "jsonl" and file.is_file():
         yield from _validate_lines(file)
     elif file.is_file():
         yield from _validate_document(file)
@@ -128,12 +130,15 @@ def _problem_of_row(text: bytes, row: dict[str, Any] | None) -> str:
 
 def _validate_lines(path: Path) -> Iterator[Finding]:
     count = 0
-    with path.open("rb") as stream:
-        for number, line in enumerate(stream, 1):
+    try:
+        for number, line in enumerate(read_lines(path), 1):
             problem = problem_of_run(line) if line.endswith(b"\n") else "the last line is cut off"
             count += 1
             if problem:
                 yield Finding(f"{path}:{number}", problem)
+    except ResultsError as error:
+        yield Finding(error.path, error.problem)
+        return
     target = Target(path, str(path))
     if target.index_path.exists():
         finding, index = _validate_index(target.index_path)

@@ -100,7 +100,9 @@ def test_merging_copies_byte_for_byte_and_leaves_its_inputs(session: Session, tm
 def test_every_form_holds_the_same_runs(session: Session, tmp_path: Path) -> None:
     shard = session("a", "out-a")
 
-    for source, target in itertools.pairwise([shard, *(tmp_path / name for name in ("m.jsonl", "m.json", "m"))]):
+    for source, target in itertools.pairwise(
+        [shard, *(tmp_path / name for name in ("m.jsonl", "m.jsonl.gz", "m.jsonl.zst", "m.json", "m"))]
+    ):
         assert main(["merge", str(source), "-o", str(target)]) == 0
 
     before, after = files(shard), files(tmp_path / "m")
@@ -150,7 +152,7 @@ def test_different_runs_of_one_name_can_fail_the_merge(session: Session, tmp_pat
     assert not (tmp_path / "merged").exists()
 
 
-@pytest.mark.parametrize("form", ["out", "out.jsonl", "out.json"])
+@pytest.mark.parametrize("form", ["out", "out.jsonl", "out.json", "out.jsonl.gz", "out.jsonl.zst"])
 def test_what_we_write_is_valid(session: Session, form: str) -> None:
     assert main(["validate", str(session("a", form))]) == 0
 

@@ -39,6 +39,7 @@ CORE = (
     "journal",
     "verdict",
     "target",
+    "packing",
     "naming",
     "staging",
     "merge",

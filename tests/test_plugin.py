@@ -109,7 +109,7 @@ def test_the_way_a_suite_is_run_changes_times_and_worker_names_alone(suite: Suit
     assert suite.files("n2") == alone
 
 
-@pytest.mark.parametrize("path", ["out", "out.jsonl", "out.json"])
+@pytest.mark.parametrize("path", ["out", "out.jsonl", "out.json", "out.jsonl.gz", "out.jsonl.zst"])
 def test_every_form_of_results_reads_back(suite: Suite, run_args: list[str], path: str) -> None:
     suite.write(FOUR_TESTS)
 
@@ -118,7 +118,9 @@ def test_every_form_of_results_reads_back(suite: Suite, run_args: list[str], pat
     result.assert_outcomes(passed=4)
     assert [run.run_id for run in suite.runs(path)] == FOUR_RUNS
     assert [run.messages[0].content for run in suite.runs(path)] == [f"hello {n}" for n in range(4)]
-    index = {"out": "out/index.json", "out.jsonl": "out.index.json", "out.json": "out.json"}[path]
+    index = {"out": "out/index.json", "out.jsonl": "out.index.json", "out.json": "out.json"}.get(
+        path, f"{path}.index.json"
+    )
     assert suite.lines(result)[0].endswith(f"0 lost -> {index}")
     assert [file.name for file in suite.path.glob("out*")].count("out.journals") == 0
 

@@ -21,7 +21,7 @@ from pytest_arena_state.models import ConversationState
 from pytest_arena_state.results import Index, Target, go_duration, publish_lock, read_index
 from pytest_arena_state.session import Outcome, PhaseReport, Session, Settings
 
-FORMS = ("out", "out.jsonl", "out.json")
+FORMS = ("out", "out.jsonl", "out.json", "out.jsonl.gz", "out.jsonl.zst")
 
 
 def user(text: str) -> dict[str, Any]:
@@ -101,8 +101,10 @@ def test_the_index_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     if form == "out" and not old:
         assert moved == ["out"]  # with everything in it
     else:
-        assert moved[-1] == {"out": "index.json", "out.jsonl": "out.index.json", "out.json": "out.json"}[form]
-        assert len(moved) == {"out": 4, "out.jsonl": 2, "out.json": 1}[form]
+        assert moved[-1] == {"out": "index.json", "out.jsonl": "out.index.json", "out.json": "out.json"}.get(
+            form, f"{form}.index.json"
+        )
+        assert len(moved) == {"out": 4, "out.json": 1}.get(form, 2)
 
 
 def disk_with_room_for(files: int, written: list[Path]) -> Callable[..., Any]:
@@ -175,6 +177,8 @@ def test_publishing_leaves_nothing_but_the_results(tmp_path: Path, form: str) ->
     expected = {
         "out": {"out/a.json", "out/b.json", "out/index.json"},
         "out.jsonl": {"out.jsonl", "out.index.json"},
+        "out.jsonl.gz": {"out.jsonl.gz", "out.jsonl.gz.index.json"},
+        "out.jsonl.zst": {"out.jsonl.zst", "out.jsonl.zst.index.json"},
         "out.json": {"out.json"},
     }[form]
     assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()} == expected
@@ -268,7 +272,7 @@ def test_a_later_session_replaces_all_that_came_before(tmp_path: Path, form: str
     publish(tmp_path / form, "new")
 
     assert list(said(tmp_path / form)) == ["new"]
-    assert len(snapshot(tmp_path)) == {"out": 2, "out.jsonl": 2, "out.json": 1}[form]
+    assert len(snapshot(tmp_path)) == (1 if form == "out.json" else 2)
     assert index_of(tmp_path / form).completeness.sessions == 1
 
 
@@ -517,6 +521,8 @@ def test_a_duration_says_every_nanosecond(nanoseconds: int) -> None:
         ("out/", "directory", "out/index.json", "out/index.json"),
         ("out.d", "directory", "out.d/index.json", "out.d/index.json"),
         ("a/out.jsonl", "jsonl", "a/out.index.json", "a/out.index.json"),
+        ("a/out.jsonl.gz", "jsonl", "a/out.jsonl.gz.index.json", "a/out.jsonl.gz.index.json"),
+        ("a/out.jsonl.zst", "jsonl", "a/out.jsonl.zst.index.json", "a/out.jsonl.zst.index.json"),
         ("a/out.json", "json", "a/out.json", "a/out.json"),
     ],
 )

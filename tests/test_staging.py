@@ -19,7 +19,7 @@ from pytest_arena_state.session import PhaseReport, Session, Settings
 if TYPE_CHECKING:
     from pytest_arena_state import RunResult
 
-FORMS = ("out", "out.jsonl", "out.json")
+FORMS = ("out", "out.jsonl", "out.json", "out.jsonl.gz", "out.jsonl.zst")
 PASSED = tuple(PhaseReport(when=when, outcome="passed") for when in ("setup", "call", "teardown"))
 
 
