@@ -59,6 +59,24 @@ def test_an_asynchronous_call_is_taken_before_it_returns_and_once(observed: Obse
     assert observed.end() == {"test_it": [("user", "Where?"), ("assistant", "Lyon")]}
 
 
+def test_a_call_that_is_told_again_while_it_is_told_is_recorded_once(
+    observed: Observed, logger: door._Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One event comes from a pool, another from a loop."""
+    call = {"litellm_call_id": "c"}
+    tell = door._tell
+
+    def told_twice(*args: Any, **more: Any) -> None:
+        logger.log_success_event(call, CAME, NOW, NOW)
+        tell(*args, **more)
+
+    monkeypatch.setattr(door, "_tell", told_twice)
+    logger.log_pre_api_call("m", SENT, call)
+    logger.log_success_event(call, CAME, NOW, NOW)
+
+    assert observed.end() == {"test_it": [("user", "Where?"), ("assistant", "Lyon")]}
+
+
 def test_an_asynchronous_stream_whose_end_is_never_told_has_its_pieces(
     observed: Observed, logger: door._Events
 ) -> None:
