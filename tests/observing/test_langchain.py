@@ -199,11 +199,16 @@ def test_it(arena_run):
 
 def test_next(arena_run):
     assert arena_run.messages == []
+
+def test_asked_for_afterwards(request):
+    model("In Lyon.").invoke("Where?")
+    arena_run = request.getfixturevalue("arena_run")
+    assert [message.text for message in arena_run.messages] == ["Where?", "In Lyon."]
 """
     )
     suite.load(xdist=False)
 
-    suite.pytester.runpytest_subprocess("--arena-capture").assert_outcomes(passed=2)
+    suite.pytester.runpytest_subprocess("--arena-capture").assert_outcomes(passed=3)
 
     assert not suite.results.exists()
 

@@ -194,7 +194,8 @@ def agent(inner):
 def test_with_its_calls():
     def inner():
         with trace.get_tracer("other").start_as_current_span("between"):
-            chat()
+            chat(answer="Lyon or Bern?")
+            chat(question="Which?", answer="Lyon")
     agent(inner)
 
 def test_alone():
@@ -203,7 +204,11 @@ def test_alone():
         passed=2,
     )
 
-    assert said(runs) == {"test_with_its_calls": ["Where?", "Lyon"], "test_alone": ["Where?", "Lyon"]}
+    assert said(runs) == {
+        "test_with_its_calls": ["Where?", "Lyon or Bern?"],
+        "test_with_its_calls#2": ["Which?", "Lyon"],
+        "test_alone": ["Where?", "Lyon"],
+    }
 
 
 def test_the_environment_is_that_of_the_user_before_and_after(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
