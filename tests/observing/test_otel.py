@@ -189,7 +189,7 @@ AGENT = {"gen_ai.operation.name": "invoke_agent", "gen_ai.input.messages": parts
 def agent(inner):
     with trace.get_tracer("an.agent").start_as_current_span("invoke_agent a", attributes=AGENT) as span:
         inner()
-        span.set_attribute("gen_ai.output.messages", parts("assistant", "Lyon"))
+        span.set_attribute("gen_ai.output.messages", parts("assistant", "LYON"))
 
 def test_with_its_calls():
     def inner():
@@ -207,7 +207,7 @@ def test_alone():
     assert said(runs) == {
         "test_with_its_calls": ["Where?", "Lyon or Bern?"],
         "test_with_its_calls#2": ["Which?", "Lyon"],
-        "test_alone": ["Where?", "Lyon"],
+        "test_alone": ["Where?", "LYON"],
     }
 
 
