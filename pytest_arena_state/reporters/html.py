@@ -37,7 +37,8 @@ _MEDIA_TOTAL = 12 * 1024 * 1024  # characters of base64 in one report
 _TEXT_LENGTH = 24  # characters; shorter texts stay where they are
 TEXT_MARK = "\x7f"
 """Begins what stands for a text: ``\x7f3`` is the fourth. A text that begins so is always replaced."""
-SCRIPTS = ("report.js",)
+SCRIPTS = tuple(f"{name}.js" for name in ("elements", "data", "address", "overview", "list", "search", "run", "views"))
+"""The pieces of the page's script, in their order."""
 # What a browser draws without running anything. SVG is a document with scripts, so it is not here.
 _SAFE_IMAGES = frozenset(("image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/bmp"))
 _STATUSES = ("error", "failed", "skipped", "passed")
@@ -47,7 +48,8 @@ def write(source: Source, stream: BinaryIO, *, baseline: Source | None = None) -
     """Write the report; the change against ``baseline`` is shown in it."""
     assets = files(__package__) / "html"
     style = (assets / "report.css").read_text(encoding="utf-8").strip()
-    script = "\n".join((assets / name).read_text(encoding="utf-8").strip() for name in SCRIPTS)
+    pieces = [(assets / name).read_text(encoding="utf-8").strip() for name in SCRIPTS]
+    script = "\n\n".join(('"use strict";\n(() => {', *pieces, "})();"))
     template = (assets / "template.html").read_text(encoding="utf-8")
     title = f"Arena results: {source.name}" if source.name else "Arena results"
     values = {"policy": _policy(style, script), "title": html.escape(title), "style": style, "script": script}

@@ -14,7 +14,7 @@ import pytest
 
 from pytest_arena_state.models import RunResult
 from pytest_arena_state.reporters import write_report
-from pytest_arena_state.reporters.html import TEXT_MARK
+from pytest_arena_state.reporters.html import SCRIPTS, TEXT_MARK
 from pytest_arena_state.reporters.source import Source
 
 ASSETS = Path(write_report.__code__.co_filename).parent / "html"
@@ -148,7 +148,7 @@ def test_no_text_of_a_model_is_in_the_page_itself(hostile: Source, tmp_path: Pat
 
 
 def test_the_script_never_parses_markup() -> None:
-    script = (ASSETS / "report.js").read_text(encoding="utf-8")
+    script = "".join((ASSETS / name).read_text(encoding="utf-8") for name in SCRIPTS)
 
     assert not re.findall(
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|createContextualFragment|srcdoc"
@@ -196,7 +196,7 @@ def test_no_runs_at_all_is_a_report_too(tmp_path: Path) -> None:
     assert (page.overview["rows"], page.overview["chunks"]) == ([], 0)
 
 
-@pytest.mark.parametrize("name", ["template.html", "report.css", "report.js"])
+@pytest.mark.parametrize("name", ["template.html", "report.css", *SCRIPTS])
 def test_the_assets_are_plain_text_without_addresses(name: str) -> None:
     text = (ASSETS / name).read_text(encoding="utf-8")
 
