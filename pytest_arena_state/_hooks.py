@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import _budgets, _xdist, termination
+from . import _budgets, _junit, _xdist, termination
 from ._text import printable
+from .after_session import ReportsAfterSession
 from .errors import ConfigurationError
 from .price_file import PriceFile
 from .prices import Prices
@@ -266,7 +267,7 @@ class SessionHooks(TestHooks):
         self._failure = ""
         self._printed = False
         self._further: list[str] = []
-        self._annotations: list[str] = []
+        self._reports = _reports_of(config)
         self._restore_termination: Callable[[], None] = lambda: None
 
     def _start(self) -> Session | None:
@@ -305,36 +306,15 @@ class SessionHooks(TestHooks):
     def _finish(self, interruption: str) -> None:
         if self._session is not None and self._session.outcome is None:
             self._session.interrupted_by = interruption
+            reports = self._reports
+            reports.remember()
             with termination.ignored():
                 outcome = self._session.finish()
             if outcome.totals is not None:
-                self._write_reports(self._session.target)
+                reports.write(self._session.target)
+                self._further += reports.troubles
                 self._tell_hooks(self._session.target)
         self._restore_termination()
-
-    def _write_reports(self, target: Target) -> None:
-        wanted = [self._config.getoption(name) for name in ("arena_html", "arena_markdown")]
-        on_github = self._config.getoption("arena_github") or self._config.getini("arena_github")
-        if not (any(wanted) or on_github):
-            return
-        from . import github
-        from .reporters import write_report
-        from .reporters.source import open_source
-
-        for file, format in zip(wanted, ("html", "md"), strict=True):
-            if file:
-                path = Path(self._config.invocation_params.dir, file)
-                try:
-                    write_report(target.path, path, format)
-                except Exception as error:  # noqa: BLE001 - the results are there, and a report can be made later
-                    self._further.append(f"no {file}: {error}")
-        if on_github:
-            try:
-                source = open_source(target.path)
-                if github.write_step_summary(source):
-                    self._annotations.extend(github.failure_annotations(source))
-            except Exception as error:  # noqa: BLE001 - the same
-                self._further.append(f"no GitHub summary: {error}")
 
     def _tell_hooks(self, target: Target) -> None:
         hook = self._config.hook.pytest_arena_results
@@ -367,7 +347,17 @@ class SessionHooks(TestHooks):
         lines = summary_lines(self._session)
         if self._failure:
             self._further.append(self._failure)
-        return [*lines, *(f"arena: {printable(line)}" for line in self._further), *self._annotations]
+        return [*lines, *(f"arena: {printable(line)}" for line in self._further), *self._reports.annotations]
+
+
+def _reports_of(config: pytest.Config) -> ReportsAfterSession:
+    wanted = {"html": config.getoption("arena_html"), "md": config.getoption("arena_markdown")}
+    return ReportsAfterSession(
+        config.invocation_params.dir,
+        {format: file for format, file in wanted.items() if file},
+        github=bool(config.getoption("arena_github") or config.getini("arena_github")),
+        baseline=config.getoption("arena_baseline") or "",
+    )
 
 
 def _end_by_sigterm() -> None:
@@ -501,6 +491,8 @@ def register(config: pytest.Config) -> None:
         hooks = SessionHooks(config)
     config.stash[HOOKS_KEY] = hooks
     config.pluginmanager.register(hooks, "arena_state_session")
+    # After them: of hooks that want to be first, the one that came last is.
+    _junit.register(config, hooks)
 
 
 def _report_dead_worker(channel: Any, worker: str, error: Exception) -> None:

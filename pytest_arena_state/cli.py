@@ -1,20 +1,24 @@
 """The ``arena-state`` command: read results, and finish the work of sessions that died.
 
-Exit status: 0 when all went well, 1 when something is wrong with the results, 2 when the
-command could not be understood.
+Exit status: 0 when all went well, 1 when something is wrong with the results or a condition of ``--fail-on`` holds,
+2 when the command could not be understood. Output that nobody reads any more ends the command quietly.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from . import __version__
 from ._text import plural, printable
-from .errors import ArenaStateError
+from .errors import ArenaStateError, ConfigurationError
+from .reporters import FORMATS
 from .schema import SCHEMAS, read_schema
-from .summary import describe, describe_runs
+from .summary import describe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,13 +29,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
-        return int(options.verb(options))
+        status = int(options.verb(options))
+        sys.stdout.flush()
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has seen enough
+        _look_away()
         return 0
+    except ConfigurationError as error:
+        return _complain(error, status=2)
     except (OSError, ValueError) as error:
+        return _complain(error, status=1)
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _complain(error: BaseException, *, status: int) -> int:
+    with suppress(OSError):
         sys.stderr.write(f"arena-state: {printable(_reason(error), 1000)}\n")
-        return 1
+    return status
+
+
+def _look_away() -> None:
+    """Whoever read our output has seen enough; the interpreter would complain when it flushes at its end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _reason(error: BaseException) -> str:
@@ -40,51 +61,116 @@ def _reason(error: BaseException) -> str:
     return str(error)
 
 
+_FORMS = "a results directory, a .jsonl (also .gz or .zst), a .json, or a folder of journals; ours or Arena's"
+_STATUS = """exit status:
+  0  all is well
+  1  something is wrong with the results, or a condition of --fail-on holds
+  2  the command was not understood, or needs an extra that is not installed"""
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="arena-state", description="Read the results of pytest --arena-results.")
+    parser = argparse.ArgumentParser(
+        prog="arena-state",
+        description="Read the results of pytest --arena-results, or of PromptKit Arena.",
+        epilog=f"`arena-state VERB --help` says more of each.\n\n{_STATUS}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    show = verbs.add_parser("show", help="a summary of results, or the transcript of one run")
-    show.add_argument("path", help="a results directory, a .jsonl (also .gz or .zst) or a .json")
-    show.add_argument("run", nargs="?", help="a run id, or the stem of its file")
-    show.set_defaults(verb=_show)
-    report = verbs.add_parser("report", help="results as html, md, junit, jsonl, csv or parquet")
-    report.add_argument("path", help="a results directory, a .jsonl or a .json")
+
+    def add(name: str, verb: Callable[[argparse.Namespace], int], help: str, *examples: str) -> argparse.ArgumentParser:
+        lines = "".join(f"\n  arena-state {name} {example}".rstrip() for example in examples)
+        added = verbs.add_parser(
+            name,
+            help=help,
+            description=f"{help[0].upper()}{help[1:]}.",
+            epilog=f"examples:{lines}\n\n{_STATUS}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        added.set_defaults(verb=verb)
+        return added
+
+    show = add(
+        *("show", _show, "a summary of results, or the transcript of one run"),
+        *("arena-results", "arena-results refund-1"),
+    )
+    show.add_argument("path", metavar="PATH", help=_FORMS)
+    show.add_argument("run", metavar="RUN", nargs="?", help="a run id, or the stem of its file")
+
+    report = add(
+        *("report", _report, f"results as {', '.join(FORMATS)}"),
+        *("arena-results -o arena.html", "arena-results -o arena.html --baseline main-results"),
+    )
+    report.add_argument("path", metavar="PATH", help=_FORMS)
     report.add_argument("-o", "--output", required=True, metavar="FILE", help="its ending tells the format")
-    report.add_argument("--format", metavar="NAME", help="when the ending does not")
-    report.add_argument("--baseline", metavar="PATH", help="results to show changes against")
-    report.set_defaults(verb=_report)
-    compare = verbs.add_parser("compare", help="what changed between two results")
-    compare.add_argument("base", help="results of before")
-    compare.add_argument("new", help="results of now")
+    report.add_argument("--format", metavar="NAME", choices=FORMATS, help=f"one of {', '.join(FORMATS)}")
+    report.add_argument("--baseline", metavar="PATH", help="results to show changes against, in html and md")
+
+    compare = add(
+        *("compare", _compare, "what changed between two results, per scenario and provider"),
+        *("main-results arena-results", "main-results arena-results --fail-on new-failures,cost+10%,latency+20%"),
+    )
+    compare.add_argument("base", metavar="BASE", help=f"results of before: {_FORMS}")
+    compare.add_argument("new", metavar="NEW", help="results of now")
     compare.add_argument(
         "--fail-on",
         metavar="CONDITIONS",
         default="",
-        help="exit with 1 when one holds, such as new-failures,cost+10%%,latency+20%%,pass-rate-5%%",
+        help="exit with 1 when one holds: new-failures, flaky, missing, pass-rate-5%%, and NAME+10%% or NAME-10%% for "
+        "cost, tokens, latency, latency-p95, turns, tool-calls; separated by commas",
     )
-    compare.add_argument("--format", choices=("md", "json"), default="md")
+    compare.add_argument("--format", choices=("md", "json"), default="md", help="default: %(default)s")
     compare.add_argument("-o", "--output", metavar="FILE", help="write there, not to the terminal")
-    compare.set_defaults(verb=_compare)
-    recover = verbs.add_parser("recover", help="make the report of sessions that died")
-    recover.add_argument("path", help="the results path of the session, or the folder of its journals")
-    recover.add_argument("-o", "--output", metavar="OUT", help="where the results go, when not where they were wanted")
-    recover.set_defaults(verb=_recover)
-    validate = verbs.add_parser("validate", help="check every file against the format")
-    validate.add_argument("path", help="a results directory, a .jsonl, a .json, or a session's journals")
-    validate.set_defaults(verb=_validate)
-    merge = verbs.add_parser("merge", help="several results into one")
-    merge.add_argument("paths", nargs="+", metavar="PATH", help="results directories, .jsonl and .json files")
-    merge.add_argument("-o", "--output", required=True, metavar="OUT", help="a directory, a .jsonl or a .json")
-    merge.add_argument("--expect", type=int, metavar="N", help="fail unless there are N inputs, all of them whole")
-    merge.add_argument(
-        "--on-conflict", choices=("keep", "fail"), default="keep", help="different runs with one name (default: keep)"
+    compare.add_argument(
+        "--max-bytes", type=int, metavar="N", help="leave out of the Markdown what does not fit, and say so"
     )
-    merge.set_defaults(verb=_merge)
-    schema = verbs.add_parser("schema", help="the JSON Schema of a run's report, of the index, or of a journal's line")
-    schema.add_argument("name", nargs="?", choices=SCHEMAS, default=SCHEMAS[0], help="default: %(default)s")
-    schema.set_defaults(verb=_schema)
-    doctor = verbs.add_parser("doctor", help="which installed libraries --arena-capture observes, and why not others")
-    doctor.set_defaults(verb=_doctor)
+
+    merge = add(
+        *("merge", _merge, "several results into one: in any order, inputs untouched, equal runs are one"),
+        *("job-1/arena-results job-2/arena-results -o all-results --expect 2",),
+    )
+    merge.add_argument("paths", nargs="+", metavar="PATH", help=_FORMS)
+    merge.add_argument(
+        "-o", "--output", required=True, metavar="OUT", help="a directory, a .jsonl (also .gz or .zst) or a .json"
+    )
+    merge.add_argument("--expect", type=int, metavar="N", help="fail unless N inputs are there, and whole")
+    merge.add_argument(
+        "--on-conflict",
+        choices=("keep", "fail"),
+        default="keep",
+        help="different runs of one name: default keep",
+    )
+
+    recover = add(
+        *("recover", _recover, "the report of sessions that died, made from their journals"),
+        *("arena-results", "arena-results.journals -o elsewhere"),
+    )
+    recover.add_argument("path", metavar="PATH", help="the results path of the session, or the folder of its journals")
+    recover.add_argument("-o", "--output", metavar="OUT", help="where the results go, when not where they were wanted")
+
+    validate = add(
+        *("validate", _validate, "every file checked against the format"),
+        *("arena-results", "arena-results.journals"),
+    )
+    validate.add_argument("path", metavar="PATH", help=_FORMS)
+
+    schema = add(
+        *("schema", _schema, "the JSON Schema of a run's report, of the index, or of a journal's line"),
+        *("", "index"),
+    )
+    schema.add_argument(
+        "name",
+        metavar="NAME",
+        nargs="?",
+        choices=SCHEMAS,
+        default=SCHEMAS[0],
+        help=f"one of {', '.join(SCHEMAS)}; default: %(default)s",
+    )
+
+    add(
+        *("doctor", _doctor, "which installed libraries --arena-capture observes, and why not others"),
+        *("",),
+    )
     return parser
 
 
@@ -126,7 +212,7 @@ def _compare(options: argparse.Namespace) -> int:
     if options.format == "json":
         text = rendering.render_json(outcome, violated)
     else:
-        text = rendering.render_markdown(outcome, conditions)
+        text = rendering.render_markdown(outcome, conditions, limit_bytes=options.max_bytes)
     if options.output:
         Path(options.output).write_text(text, encoding="utf-8")
     else:
@@ -161,14 +247,12 @@ def _merge(options: argparse.Namespace) -> int:
     from .shards import merge
 
     outcome = merge(options.paths, options.output, fail_on_conflict=options.on_conflict == "fail")
-    assert outcome.index is not None
     whole = sum(not shard.problems for shard in outcome.shards)
     _say(
-        f"merged {plural(whole, 'input')}: {describe_runs(row.to_dict() for row in outcome.index.runs)} "
-        f"-> {printable(outcome.target.shown_index, 1000)}"
+        f"merged {plural(whole, 'input')}: {describe(outcome.totals)} -> {printable(outcome.target.shown_index, 1000)}"
     )
     if outcome.conflicts:
-        _say(f"{plural(len(outcome.conflicts), 'name')} of different runs: all are kept under names of their own")
+        _say(f"{plural(outcome.conflicts, 'name')} of different runs: all are kept under names of their own")
     for problem in outcome.problems:
         sys.stderr.write(f"arena-state: {printable(problem, 1000)}\n")
     if options.expect is not None and whole != options.expect:

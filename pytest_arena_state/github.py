@@ -16,7 +16,9 @@ SUMMARY_LIMIT = 900_000  # bytes; GitHub refuses a step summary over 1 MiB, of a
 ANNOTATIONS = 10  # GitHub shows no more of one kind for a step
 
 
-def write_step_summary(source: Source, environ: Mapping[str, str] = os.environ) -> bool:
+def write_step_summary(
+    source: Source, environ: Mapping[str, str] = os.environ, *, baseline: Source | None = None
+) -> bool:
     """Append the Markdown report to the step summary; False where there is none.
 
     Raises:
@@ -26,7 +28,7 @@ def write_step_summary(source: Source, environ: Mapping[str, str] = os.environ) 
     if not path:
         return False
     with Path(path).open("a", encoding="utf-8", newline="\n") as summary:
-        summary.write(markdown.render_summary(source, limit_bytes=SUMMARY_LIMIT) + "\n")
+        summary.write(markdown.render_summary(source, baseline=baseline, limit_bytes=SUMMARY_LIMIT) + "\n")
     return True
 
 

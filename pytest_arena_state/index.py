@@ -212,8 +212,15 @@ class IndexBuilder:
         if moment is not None and (self._ended is None or moment > self._ended):
             self._ended = moment
 
-    def write(self, out: IO[bytes], *, completeness: Mapping[str, Any], config_file: str = "") -> None:
-        """Write the index.
+    def write(
+        self,
+        out: IO[bytes],
+        *,
+        completeness: Mapping[str, Any],
+        config_file: str = "",
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write the index; ``more`` comes at its end.
 
         Raises:
             OSError: It cannot be written.
@@ -237,7 +244,7 @@ class IndexBuilder:
             format_version=FORMAT_VERSION,
             skipped=totals.statuses["skipped"],
             cached_tokens=totals.cached_tokens,
-        ).to_dict() | {"completeness": completeness}
+        ).to_dict() | {"completeness": completeness, **(more or {})}
         between = b",\n" if self._lines else b","
         out.write(b"{\n" if self._lines else b"{")
         for number, (key, value) in enumerate(head.items()):

@@ -109,12 +109,16 @@ def scan_index(file: Path, prefix: Where = ()) -> IndexScan:
                 where = piece.where
                 if "run_ids" in header and where[: len(prefix)] != prefix:
                     break  # the runs of a `.json`, whose index stands before them
+                if where in lists and not piece.is_list and piece.text != b"null":
+                    raise ResultsError(str(file), f"not an index: {where[-1]} is no list")
                 if where[:-1] in lists:
                     lists[where[:-1]] += 1
                 elif where[:-1] == prefix and len(where) == len(prefix) + 1:
                     header[str(where[-1])] = [] if where in lists else piece.text and loads(piece.text)
                 elif not where and piece.text is not None:
                     header = loads(piece.text)  # no map: the error says what it is
+    except ResultsError:
+        raise
     except ValueError as error:
         raise ResultsError(str(file), f"not JSON: {error}") from None
     stems, rows = lists.values()
@@ -126,7 +130,8 @@ def _items(file: Path, array: Where) -> Iterator[JSON]:
     entered = False
     try:
         with file.open("rb") as stream:
-            for piece in pieces(stream, enter=lambda where: where in ways):
+            # Into the lists before it, too, which are passed over.
+            for piece in pieces(stream, enter=lambda where: where in ways or where[:-1] == array[:-1]):
                 if piece.where[:-1] == array and piece.text is not None:
                     entered = True
                     yield loads(piece.text)

@@ -17,7 +17,7 @@ from ._wire import loads
 Where: TypeAlias = tuple[str | int, ...]
 """The keys and places that lead to a value; empty for the whole document."""
 
-_CHUNK = 256 * 1024  # bytes that are read at a time, at least
+_CHUNK = 64 * 1024  # bytes that are read at a time, at least
 # Possessive, so that a string that is not all there yet is no match instead of a slow search for another one.
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)

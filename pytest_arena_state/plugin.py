@@ -69,6 +69,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--arena-html", metavar="FILE", help="write the results as one HTML file, too")
     group.addoption("--arena-markdown", metavar="FILE", help="write a summary of the results as Markdown, too")
+    group.addoption("--arena-baseline", metavar="PATH", help="results of before; reports show the change against them")
     group.addoption(
         "--arena-github",
         action="store_true",

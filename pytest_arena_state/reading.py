@@ -1,39 +1,18 @@
-"""Reading results back: everything that this package or Arena wrote, in all its forms.
-
-A directory with an index or without, a ``.jsonl``, a ``.json`` of many runs or of one, and the journals of
-sessions that have not published. Whatever the form, runs and the rows of their index come one at a time, so
-memory does not grow with their number.
-"""
+"""Reading results back: everything that this package or Arena wrote, in all its forms."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
-from itertools import repeat
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
+from .index_reading import index_of
+from .stored import index_file, is_file_name, open_results, parse_run, run_files
+from .target import Form, Target
 
-from ._wire import loads, shortened
-from .errors import ResultsError
-from .index import Index, IndexRow
-from .index_reading import IndexScan, index_of, scan_index
-from .models import RunResult
-from .naming import digest, safe_stem
-from .packing import read_lines
-from .pieces import Where, pieces
-from .target import Form, Target, form_of
-from .unfinished import Unfinished, has_journals
-
-_NAMED = 3  # things that an error names
-# One of these makes a map a run. Every writer has the first; a file that lost it is known by the second.
-_RUN_KEYS = frozenset(("RunID", "Messages"))
-
-
-# --- one file ------------------------------------------------------------------------------
+if TYPE_CHECKING:
+    from .index import Index
+    from .models import RunResult
 
 
 def load_run(path: Path) -> RunResult:
@@ -46,26 +25,6 @@ def load_run(path: Path) -> RunResult:
     return parse_run(path.read_bytes(), str(path))
 
 
-def parse_run(text: bytes, where: str) -> RunResult:
-    """Read the JSON of a run.
-
-    Args:
-        text: As in a file of its own, or compact.
-        where: What to call it in errors.
-
-    Raises:
-        ResultsError: It is not a RunResult; the first problem is named.
-    """
-    try:
-        return RunResult.from_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ResultsError(
-            where, f"not a RunResult: {place + ': ' if place else ''}{first['msg']} ({error.error_count()} problems)"
-        ) from None
-
-
 def read_index(path: str | Path) -> Index:
     """Read an index: ours, Arena's, or the one within a ``.json``.
 
@@ -76,91 +35,7 @@ def read_index(path: str | Path) -> Index:
         OSError: It cannot be read.
         ResultsError: It is not an index.
     """
-    return index_of(_index_file(Path(path)))
-
-
-def _index_file(path: Path) -> Path:
-    if path.is_dir():
-        return path / "index.json"
-    return Target(path, str(path)).index_path if form_of(path) == "jsonl" else path
-
-
-# --- all forms, one run at a time -------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRun:
-    """A run that can be read."""
-
-    stem: str
-    """Unique in its results."""
-    where: str
-    """Its place, for messages."""
-    row: IndexRow | None
-    """As the index has it; None where it has no rows."""
-    read: Callable[[], bytes]
-    """Its JSON."""
-
-    def load(self) -> RunResult:
-        """The run.
-
-        Raises:
-            OSError: It cannot be read.
-            ResultsError: It is not a RunResult.
-        """
-        return parse_run(self.read(), self.where)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredResults:
-    """Results in any form; iterating gives one run at a time, and can be repeated."""
-
-    name: str
-    form: Form | Literal["run", "journals"]
-    header: Index
-    """The index without its rows; empty where there is none."""
-    runs: Callable[[], Iterator[StoredRun]]
-
-    def __iter__(self) -> Iterator[StoredRun]:
-        """The runs, in the order of the index.
-
-        Raises:
-            OSError: Something cannot be read.
-            ResultsError: A file is not what it should be; it is named.
-        """
-        return self.runs()
-
-
-def open_results(path: str | Path) -> StoredResults:
-    """Results on disk, in any form, journals included.
-
-    Raises:
-        OSError: They cannot be read.
-        ResultsError: There are none; what is there is named, and what could be done.
-    """
-    file, name = Path(path), str(path)
-    if has_journals(file):
-        unfinished = Unfinished.of(file)
-        return StoredResults(name, "journals", unfinished.header, partial(_of_journals, unfinished, file))
-    if file.is_dir():
-        return _open_directory(file, name)
-    if not file.exists():
-        raise ResultsError(name, nothing_there(file))
-    if form_of(file) == "jsonl":
-        scan = scan_index(_index_file(file)) if _index_file(file).exists() else IndexScan()
-        return StoredResults(name, "jsonl", scan.header, partial(_named, partial(_of_lines, file), scan))
-    return _open_document(file, name)
-
-
-def nothing_there(path: Path) -> str:
-    """What to say of a path at which there is nothing: results may be on their way there."""
-    journals = Target(path.absolute(), str(path)).journals
-    if journals.is_dir():
-        return (
-            f"nothing is there yet; {journals.name!r} beside it has journals of a session: "
-            "read these, or make its report with `arena-state recover`"
-        )
-    return "nothing is there: a results directory, a .jsonl, a .json or a folder of journals was wanted"
+    return index_of(index_file(Path(path)))
 
 
 def load_results(path: str | Path) -> Sequence[RunResult]:
@@ -178,203 +53,13 @@ def load_results(path: str | Path) -> Sequence[RunResult]:
 
 def iterate_results(path: str | Path) -> Iterator[RunResult]:
     """The same, one run at a time."""
-    for stored in open_results(path):
+    results = open_results(path)
+    if results.texts is not None:
+        for where, text in results.texts():
+            yield parse_run(text, where)
+        return
+    for stored in results:
         yield stored.load()
 
 
-# --- directories -------------------------------------------------------------------------------
-
-
-def is_file_name(stem: str) -> bool:
-    """Whether a stem names a file of its directory: the index of a stranger must not lead out of it."""
-    # By its name alone: on Windows, `C:x` leads to another drive.
-    return stem not in ("", ".", "..") and Path(stem).name == stem and not any(each in stem for each in "/\\\0")
-
-
-def run_files(directory: Path) -> list[Path]:
-    """The files of the runs in a directory: those that its index names, or all without one.
-
-    Raises:
-        ResultsError: The index cannot be read, or names something outside the directory.
-    """
-    return [directory / f"{stem}.json" for stem, _ in _stems(directory, _scan_directory(directory))]
-
-
-def _open_directory(directory: Path, name: str) -> StoredResults:
-    scan = _scan_directory(directory)
-    if scan.file is None and not _json_files(directory):
-        raise ResultsError(name, _empty_directory(directory))
-    return StoredResults(name, "directory", scan.header, partial(_of_directory, directory, scan))
-
-
-def _scan_directory(directory: Path) -> IndexScan:
-    index = directory / "index.json"
-    return scan_index(index) if index.exists() else IndexScan()
-
-
-def _of_directory(directory: Path, scan: IndexScan) -> Iterator[StoredRun]:
-    for stem, row in _stems(directory, scan):
-        file = directory / f"{stem}.json"
-        yield StoredRun(stem, str(file), row, file.read_bytes)
-
-
-def _stems(directory: Path, scan: IndexScan) -> Iterator[tuple[str, IndexRow | None]]:
-    if scan.file is None:
-        yield from zip(_json_files(directory), repeat(None))
-        return
-    for stem, row in scan.entries():
-        if not is_file_name(stem):
-            raise ResultsError(str(scan.file), f"{stem!r} cannot be the name of a run's file")
-        yield stem, row
-
-
-def _json_files(directory: Path) -> list[str]:
-    return sorted(
-        entry.name.removesuffix(".json")
-        for entry in os.scandir(directory)
-        if entry.name.endswith(".json") and entry.name != "index.json"
-    )
-
-
-def _empty_directory(directory: Path) -> str:
-    inside = sorted(
-        entry.name
-        for entry in os.scandir(directory)
-        if entry.is_dir() and ((directory / entry / "index.json").exists() or entry.name.endswith(".journals"))
-    )
-    hint = f"; there are results in {', '.join(map(repr, inside[:_NAMED]))}" if inside else ""
-    return f"no results are in it: an index.json or files of runs were wanted{hint}"
-
-
-# --- one file, and journals ----------------------------------------------------------------------
-
-Texts = Callable[[], Iterator[tuple[str, bytes]]]
-"""The JSON of each run with its place, as often as it is called."""
-
-
-def _of_lines(file: Path) -> Iterator[tuple[str, bytes]]:
-    for number, line in enumerate(read_lines(file), 1):
-        if line.strip():
-            yield f"{file}:{number}", line
-
-
-def _of_array(file: Path, array: Where) -> Iterator[tuple[str, bytes]]:
-    number = 0
-    with file.open("rb") as stream:
-        try:
-            for piece in pieces(stream, enter=lambda where: where in ((), array)):
-                if piece.where[:-1] == array and piece.text is not None and len(piece.where) == len(array) + 1:
-                    yield f"{file}: run {number}", piece.text
-                    number += 1
-        except ValueError as error:
-            raise ResultsError(str(file), f"not JSON: {error}") from None
-
-
-def _open_document(file: Path, name: str) -> StoredResults:
-    try:
-        kind = _kind_of(file)
-    except ValueError as error:
-        raise ResultsError(name, f"not JSON: {error}") from None
-    if kind == "index":
-        hint = f"give {str(file.parent)!r}" if file.name == "index.json" else "give the results beside it"
-        raise ResultsError(name, f"it is an index, without the runs that it names: {hint}")
-    if kind == "run":
-        stored = StoredRun(file.stem, str(file), None, file.read_bytes)
-        return StoredResults(name, "run", Index(), lambda: iter((stored,)))
-    scan = scan_index(file, ("index",)) if kind == "results" else IndexScan()
-    array: Where = () if kind == "list" else ("runs",)
-    return StoredResults(name, "json", scan.header, partial(_named, partial(_of_array, file, array), scan))
-
-
-def _kind_of(file: Path) -> Literal["list", "results", "runs", "index", "run"]:
-    keys: list[str] = []
-    with file.open("rb") as stream:
-        for piece in pieces(stream, enter=lambda where: where in ((), ("index",), ("runs",))):
-            if not piece.where:
-                if piece.is_list:
-                    return "list"
-                if piece.text is not None:
-                    raise ResultsError(str(file), f"results are a map or a list, {shortened(loads(piece.text))} is not")
-                continue
-            key = str(piece.where[0])
-            if len(piece.where) > 1 and not (key == "index" and piece.where[1] == "run_ids"):
-                continue
-            if key == "index" and len(piece.where) == 2:
-                return "results"
-            if key in _RUN_KEYS:
-                return "run"
-            if key == "run_ids":
-                return "index"
-            keys.append(key)
-    if "runs" in keys:
-        return "runs"
-    there = ", ".join(map(repr, keys[:_NAMED])) or "nothing"
-    raise ResultsError(
-        str(file), f"no results are in it: 'RunID', or 'index' and 'runs' were wanted, {there} was there"
-    )
-
-
-def _named(texts: Texts, scan: IndexScan) -> Iterator[StoredRun]:
-    """The runs of one file, with their names and rows."""
-    if scan.file is None:
-        yield from _unnamed(texts)
-        return
-    entries = scan.entries()
-    found = 0
-    for where, text in texts():
-        found += 1
-        entry = next(entries, None)
-        if entry is None:
-            raise ResultsError(str(scan.file), f"it names {scan.stems} runs, and there are more: {where}")
-        yield StoredRun(entry[0], where, entry[1], partial(bytes, text))
-    if found != scan.stems:
-        raise ResultsError(str(scan.file), f"it names {scan.stems} runs, and there are {found}")
-
-
-def _unnamed(texts: Texts) -> Iterator[StoredRun]:
-    # Two passes, where somebody wrote the file without an index: names must tell its runs apart.
-    seen = set[int]()
-    doubled = set[str]()
-    for where, text in texts():
-        run_id = _run_id(text, where)
-        mark = hash(run_id)
-        if mark in seen:
-            doubled.add(run_id)
-        seen.add(mark)
-    del seen
-    for place, (where, text) in enumerate(texts()):
-        run_id = _run_id(text, where)
-        stem = safe_stem(run_id)
-        yield StoredRun(f"{stem}~{digest(place)}" if run_id in doubled else stem, where, None, partial(bytes, text))
-
-
-def _run_id(text: bytes, where: str) -> str:
-    try:
-        data = loads(text)
-    except ValueError as error:
-        raise ResultsError(where, f"not JSON: {error}") from None
-    if not isinstance(data, dict):
-        raise ResultsError(where, f"not a RunResult: a map was wanted, {shortened(data)} was there")
-    return str(data.get("RunID") or "")
-
-
-def _of_journals(unfinished: Unfinished, path: Path) -> Iterator[StoredRun]:
-    for stem, row, text in unfinished:
-        yield StoredRun(stem, f"{path}: {stem}", row, partial(bytes, text))
-
-
-__all__ = [
-    "Form",
-    "StoredResults",
-    "StoredRun",
-    "Target",
-    "is_file_name",
-    "iterate_results",
-    "load_results",
-    "load_run",
-    "nothing_there",
-    "open_results",
-    "parse_run",
-    "read_index",
-    "run_files",
-]
+__all__ = ["Form", "Target", "is_file_name", "iterate_results", "load_results", "load_run", "read_index", "run_files"]

@@ -38,7 +38,8 @@ from .journal import PieceReader
 from .merge import Merged, SliceReader
 from .naming import digest
 from .packing import open_packed
-from .reading import is_file_name, iterate_results, load_results, load_run, open_results, read_index, run_files
+from .reading import is_file_name, iterate_results, load_results, load_run, read_index, run_files
+from .stored import open_results
 from .target import Form, Target
 
 if TYPE_CHECKING:

@@ -3,27 +3,35 @@
 The outcome does not depend on the order of the shards, and merging again changes nothing:
 equal runs are one run, wherever they come from. A run is never changed, only its file's name
 where two different runs would bear one. The inputs are not touched.
+
+Memory does not grow with the number of runs: what orders and names them is in a table on disk.
 """
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from . import document, results
-from ._wire import JSON, dumps, format_time, loads, parse_time
+from ._wire import JSON, dumps, loads
 from .errors import ResultsError
+from .index import Index, IndexBuilder, Totals
+from .media_files import MediaFiles
 from .naming import safe_stem
-from .packing import open_packed, read_lines, require
-from .results import Index, Target
-from .target import form_of
+from .packing import open_packed, require
+from .results import Target
+from .shard_table import NamedRun, ShardRun, ShardTable
+from .stored import StoredResults, nothing_there, open_results
 from .validation import problem_of_run
+
+_NAMED = 5  # names that a message has
 
 
 @dataclass
@@ -31,10 +39,12 @@ class Shard:
     """One input, as far as it could be read."""
 
     path: Path
-    index: Index | None = None
+    header: Index | None = None
+    """Its index without the rows; None where it has none."""
     problems: list[str] = field(default_factory=list)
     """What could not be read of it, each with the file's name."""
-    runs: int = 0
+    digest: str = ""
+    """Of all that its index says."""
 
 
 @dataclass
@@ -43,41 +53,22 @@ class Merge:
 
     target: Target
     shards: list[Shard]
-    index: Index | None = None
-    conflicts: list[str] = field(default_factory=list)
+    totals: Totals = field(default_factory=Totals)
+    conflicts: int = 0
     """Names that different runs bore."""
+    media_problems: list[str] = field(default_factory=list)
 
     @property
     def problems(self) -> list[str]:
         """Everything that is missing in the outcome."""
-        return [problem for shard in self.shards for problem in shard.problems]
-
-
-@dataclass
-class _Run:
-    """A run of a shard: where its bytes are, and its row in an index."""
-
-    stem: str
-    digest: str
-    source: Path
-    offset: int
-    length: int
-    whole_file: bool
-    row: dict[str, Any]
-    prompt_pack: str
-    ended: str
-
-    def read(self) -> bytes:
-        with self.source.open("rb") as stream:
-            stream.seek(self.offset)
-            return stream.read(self.length)
+        return [problem for shard in self.shards for problem in shard.problems] + self.media_problems
 
 
 def merge(paths: Sequence[str | Path], output: str | Path, *, fail_on_conflict: bool = False) -> Merge:
     """Merge results into one.
 
     Args:
-        paths: Results directories, ``.jsonl`` and ``.json`` files, ours or Arena's.
+        paths: Results directories, ``.jsonl`` and ``.json`` files and journals, ours or Arena's.
         output: Where to; a directory, a ``.jsonl`` or a ``.json``. Results that are there are
             replaced, unless they are among ``paths``.
         fail_on_conflict: Write nothing when different runs bear one name.
@@ -97,23 +88,20 @@ def merge(paths: Sequence[str | Path], output: str | Path, *, fail_on_conflict: 
     scratch = target.journals / "merge"
     scratch.mkdir(exist_ok=True)
     try:
-        shards = [Shard(Path(path)) for path in paths]
-        unique: dict[str, _Run] = {}
-        for number, shard in enumerate(shards):
-            for run in _read_shard(shard, scratch / f"{number}"):
-                shard.runs += 1
-                known = unique.get(run.digest)
-                if known is None or (len(run.stem), run.stem) < (len(known.stem), known.stem):
-                    unique[run.digest] = run
-        outcome = Merge(target, shards)
-        if not unique:
-            raise ResultsError(str(output), "; ".join(outcome.problems) or "there is no run in any of the inputs")
-        runs = _named(list(unique.values()), outcome)
-        if fail_on_conflict and outcome.conflicts:
-            names = ", ".join(outcome.conflicts[:5])
-            raise ResultsError(str(output), f"different runs have one name: {names}")
-        with results.publish_lock(target):
-            outcome.index = _write(target, runs, shards, scratch)
+        with ShardTable(scratch) as table:
+            outcome = Merge(target, [Shard(Path(path)) for path in paths])
+            media = MediaFiles(target.path if target.form == "directory" else None)
+            for number, shard in enumerate(outcome.shards):
+                _read_shard(shard, scratch / f"{number}", table, media)
+            if not table.runs:
+                problems = "; ".join(outcome.problems) or "no run is in any input"
+                raise ResultsError(str(output), f"nothing to merge: {problems}")
+            outcome.conflicts, names = table.name_runs()
+            if fail_on_conflict and outcome.conflicts:
+                raise ResultsError(str(output), f"different runs have one name: {', '.join(names[:_NAMED])}")
+            with results.publish_lock(target):
+                _write(outcome, table, scratch)
+                outcome.media_problems += media.copy()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         with suppress(OSError):
@@ -121,44 +109,27 @@ def merge(paths: Sequence[str | Path], output: str | Path, *, fail_on_conflict: 
     return outcome
 
 
-def _named(runs: list[_Run], outcome: Merge) -> list[_Run]:
-    by_stem: defaultdict[str, list[_Run]] = defaultdict(list)
-    for run in runs:
-        by_stem[run.stem.lower()].append(run)
-    for group in by_stem.values():
-        if len(group) > 1:
-            outcome.conflicts.append(min(run.stem for run in group))
-            for run in group:
-                run.stem = f"{run.stem}~{run.digest[:8]}"
-    outcome.conflicts.sort()
-    return sorted(runs, key=_order)
-
-
-def _order(run: _Run) -> tuple[str, int, str, str]:
-    labels = run.row["labels"]
-    attempt = labels.get("pytest.attempt", "1")
-    return (
-        labels.get("pytest.nodeid", ""),
-        int(attempt) if attempt.isdecimal() else 1,
-        run.row["run_id"],
-        run.stem,
-    )
-
-
 # --- reading -----------------------------------------------------------------------------
 
 
-def _read_shard(shard: Shard, scratch: Path) -> Iterator[_Run]:
+def _read_shard(shard: Shard, scratch: Path, table: ShardTable, media: MediaFiles) -> None:
     path = shard.path
     try:
-        if path.is_dir():
-            yield from _read_directory(shard)
-        elif form_of(path) == "jsonl":
-            yield from _read_lines(shard, scratch)
-        elif path.is_file():
-            yield from _read_document(shard, scratch)
-        else:
-            shard.problems.append(f"{path}: nothing is there")
+        if not path.exists():
+            raise ResultsError(str(path), nothing_there(path))
+        found = open_results(path)
+        if found.scan.file is not None or found.form == "journals":
+            shard.header = found.header
+        digest = hashlib.sha256(dumps(found.header.to_dict()))
+        with scratch.open("wb") as spool:
+            for each in _runs_of(shard, found):
+                digest.update(dumps([each.stem, each.row]))
+                run = _checked(shard, each, spool)
+                if run is not None:
+                    table.add(run)
+                    if path.is_dir():
+                        media.note(path, each.text)
+        shard.digest = digest.hexdigest()[:16]
     except (OSError, ValueError) as error:
         shard.problems.append(_problem(path, error))
 
@@ -169,175 +140,151 @@ def _problem(path: Path, error: BaseException) -> str:
     return f"{path}: {error.strerror if isinstance(error, OSError) and error.strerror else error}"
 
 
-def _read_directory(shard: Shard) -> Iterator[_Run]:
-    index_path = shard.path / "index.json"
-    rows: dict[str, dict[str, Any]] = {}
-    if index_path.exists():
-        shard.index = results.read_index(index_path)
-        rows = {row.file: row.to_dict() for row in shard.index.runs}
-    files = results.run_files(shard.path)
-    if not files and shard.index is None:
-        shard.problems.append(f"{shard.path}: no results are in it")
-    for file in files:
-        try:
-            text = file.read_bytes()
-        except OSError as error:
-            shard.problems.append(_problem(file, error))
-            continue
-        yield from _checked(shard, str(file), text, _Place(file, 0, len(text), True), file.stem, rows.get(file.name))
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A run of a shard as it stands there."""
+
+    stem: str
+    where: str
+    row: dict[str, Any] | None
+    text: bytes
+    file: Path | None = None
+    """Its own, where it has one."""
 
 
-@dataclass(frozen=True)
-class _Place:
-    source: Path
-    offset: int
-    length: int
-    whole_file: bool = False
-
-
-def _read_lines(shard: Shard, scratch: Path) -> Iterator[_Run]:
-    target = Target(shard.path.absolute(), str(shard.path))
-    named: list[tuple[str, dict[str, Any]]] = []
-    if target.index_path.exists():
-        shard.index = results.read_index(target.index_path)
-        named = list(zip(shard.index.run_ids, (row.to_dict() for row in shard.index.runs), strict=False))
-    offset = count = 0
-    # Runs are read again in another order, so a packed file is unpacked beside the output.
-    source = scratch if target.packing else shard.path
-    with scratch.open("wb") if target.packing else nullcontext() as unpacked:
-        for number, line in enumerate(read_lines(shard.path)):
-            count += 1
-            if unpacked is not None:
-                unpacked.write(line)
-            text = line.rstrip(b"\n")
-            stem, row = named[number] if number < len(named) else ("", None)
-            if text.strip():
-                place = _Place(source, offset, len(text))
-                yield from _checked(shard, f"{shard.path}:{number + 1}", text, place, stem, row)
-            offset += len(line)
-    if len(named) > count:
-        shard.problems.append(f"{shard.path}: its index names {len(named)} runs, and it is shorter")
-
-
-def _read_document(shard: Shard, scratch: Path) -> Iterator[_Run]:
-    data = loads(shard.path.read_bytes())
-    if not (isinstance(data, dict) and "index" in data and isinstance(data.get("runs"), list)):
-        text = shard.path.read_bytes()
-        yield from _checked(shard, str(shard.path), text, _Place(shard.path, 0, len(text), True), shard.path.stem, None)
+def _runs_of(shard: Shard, found: StoredResults) -> Iterator[_Found]:
+    """Every run that can be read; what cannot is a problem of the shard."""
+    if found.texts is None:
+        own = found.form in ("directory", "run")
+        for stored in found:
+            try:
+                text = stored.read()
+            except OSError as error:
+                shard.problems.append(_problem(Path(stored.where), error))
+                continue
+            row = stored.row.to_dict() if stored.row is not None else None
+            yield _Found(stored.stem, stored.where, row, text, Path(stored.where) if own else None)
         return
-    shard.index = results.read_index(shard.path)
-    named = list(zip(shard.index.run_ids, (row.to_dict() for row in shard.index.runs), strict=False))
-    offset = 0
-    with scratch.open("wb") as out:
-        texts = []
-        for run in data["runs"]:
-            texts.append(dumps(run))
-            out.write(texts[-1])
-    for number, text in enumerate(texts):
-        stem, row = named[number] if number < len(named) else ("", None)
-        yield from _checked(shard, f"{shard.path}: run {number}", text, _Place(scratch, offset, len(text)), stem, row)
-        offset += len(text)
-    if len(named) > len(texts):
-        shard.problems.append(f"{shard.path}: its index names {len(named)} runs, and {len(texts)} are there")
+    entries = chain(found.scan.entries(), repeat(("", None)))
+    count = 0
+    for where, text in found.texts():
+        count += 1
+        stem, row_there = next(entries)
+        yield _Found(stem, where, row_there.to_dict() if row_there is not None else None, text.rstrip(b"\n"))
+    if found.scan.file is not None and count != found.scan.stems:
+        shard.problems.append(f"{shard.path}: its index names {found.scan.stems} runs, and there are {count}")
 
 
-def _checked(
-    shard: Shard, where: str, text: bytes, place: _Place, stem: str, row: Mapping[str, Any] | None
-) -> Iterator[_Run]:
-    problem = problem_of_run(text)
+def _checked(shard: Shard, found: _Found, spool: IO[bytes]) -> ShardRun | None:
+    problem = problem_of_run(found.text)
     if problem:
-        shard.problems.append(f"{where}: {problem}")
-        return
-    run: dict[str, JSON] = loads(text)
+        shard.problems.append(f"{found.where}: {problem}")
+        return None
+    run: dict[str, JSON] = loads(found.text)
     derived = document.row_of(run)
-    superseded = bool(row and row.get("superseded"))
-    # Whatever form it stands in, a run is the same when its content is.
-    digest = hashlib.sha256(dumps(run)).hexdigest()
-    yield _Run(
-        stem or safe_stem(derived["run_id"]),
-        digest,
-        place.source,
-        place.offset,
-        place.length,
-        place.whole_file,
-        {**derived, "superseded": superseded},
-        str(run.get("PromptPack") or ""),
-        str(run.get("EndTime") or ""),
+    compact = dumps(run)
+    offset = 0
+    if found.file is None:
+        offset = spool.tell()
+        spool.write(compact)
+    return ShardRun(
+        # Whatever form it stands in, a run is the same when its content is.
+        digest=hashlib.sha256(compact).hexdigest(),
+        stem=found.stem or safe_stem(derived["run_id"]),
+        source=found.file or Path(spool.name),
+        offset=offset,
+        length=len(compact) if found.file is None else -1,
+        superseded=bool(found.row and found.row.get("superseded")),
+        row=derived,
+        prompt_pack=str(run.get("PromptPack") or ""),
+        ended=str(run.get("EndTime") or ""),
     )
 
 
 # --- writing -----------------------------------------------------------------------------
 
 
-def _write(target: Target, runs: Sequence[_Run], shards: Sequence[Shard], scratch: Path) -> Index:
+def _write(outcome: Merge, table: ShardTable, scratch: Path) -> None:
+    target = outcome.target
     staging = scratch / "staging"
     staging.mkdir()
     replaced = results.stems_of(target)
-    rows = []
-    for run in runs:
-        file = f"{run.stem}.json" if target.form == "directory" else target.path.name
-        rows.append((run.stem, {"run_id": run.row["run_id"], "file": file, **run.row}))
-    moments = [moment for moment in (parse_time(run.ended) for run in runs) if moment is not None]
-    parts = _completeness_by_shard(shards)
-    index = results.make_index(
-        rows,
-        prompt_packs={run.prompt_pack for run in runs},
-        timestamp=format_time(max(moments)) if moments else None,
-        completeness=_sum(parts.values()),
-    )
-    # What each shard said of itself, so that merging a merged one again counts nothing twice.
-    index["shards"] = dict(sorted(parts.items()))
+    parts = _completeness_by_shard(outcome.shards)
+    with IndexBuilder(scratch, lines=target.form != "json") as index:
+        bodies = staging / "bodies"
+        with bodies.open("wb") as out:
+            for number, named in enumerate(table):
+                file = f"{named.name}.json" if target.form == "directory" else target.path.name
+                row = {"run_id": named.run.row["run_id"], "file": file, **named.run.row}
+                index.add(named.name, {**row, "superseded": named.run.superseded})
+                index.note([named.run.prompt_pack], named.run.ended)
+                if target.form == "directory":
+                    (staging / f"{number}.json").write_bytes(_file_of(named))
+                else:
+                    out.write(_separator(target, number) + _line_of(named))
+        with (staging / "index").open("wb") as out:
+            # What each shard said of itself, so that merging a merged one again counts nothing twice.
+            index.write(out, completeness=_sum(parts.values()), more={"shards": dict(sorted(parts.items()))})
+        outcome.totals = index.totals
     if target.form == "directory":
-        _write_files(target, runs, index, staging)
-        for stem in replaced - {run.stem for run in runs}:
-            (target.path / f"{stem}.json").unlink(missing_ok=True)
+        _place_files(target, table, staging, replaced)
     else:
-        _write_one_file(target, runs, index, staging)
-    return Index.from_dict(index)
+        _place_one_file(target, bodies, staging)
 
 
-def _write_files(target: Target, runs: Sequence[_Run], index: dict[str, Any], staging: Path) -> None:
+def _file_of(named: NamedRun) -> bytes:
+    # A file is copied byte for byte; a line becomes a file as it would have been written.
+    text = named.run.read()
+    return text if named.run.whole_file else document.lines_of(loads(text))
+
+
+def _line_of(named: NamedRun) -> bytes:
+    text = named.run.read()
+    return dumps(loads(text)) if named.run.whole_file else text
+
+
+def _separator(target: Target, number: int) -> bytes:
+    if target.form == "jsonl":
+        return b"\n" if number else b""
+    return b",\n" if number else b"\n"
+
+
+def _place_files(target: Target, table: ShardTable, staging: Path, replaced: frozenset[str]) -> None:
     target.path.mkdir(parents=True, exist_ok=True)
-    for number, run in enumerate(runs):
-        text = run.read()
-        staged = staging / f"{number}.json"
-        # A file is copied byte for byte; a line becomes a file as it would have been written.
-        staged.write_bytes(text if run.whole_file else document.lines_of(loads(text)))
-    for number, run in enumerate(runs):
-        (staging / f"{number}.json").replace(target.path / f"{run.stem}.json")
-    results.write_whole(target.index_path, results.index_bytes(index), staging)
+    for number, named in enumerate(table):
+        (staging / f"{number}.json").replace(target.path / f"{named.name}.json")
+    (staging / "index").replace(target.index_path)
+    for stem in replaced:
+        if not table.has_name(stem):
+            (target.path / f"{stem}.json").unlink(missing_ok=True)
 
 
-def _write_one_file(target: Target, runs: Sequence[_Run], index: dict[str, Any], staging: Path) -> None:
-    whole = staging / "whole"
-    with open_packed(whole, target.packing) as out:
+def _place_one_file(target: Target, bodies: Path, staging: Path) -> None:
+    whole, index = staging / "whole", staging / "index"
+    with open_packed(whole, target.packing) as out, bodies.open("rb") as runs:
         if target.form == "json":
-            out.write(b'{"index": ' + dumps(index) + b',\n"runs": [')
-        for number, run in enumerate(runs):
-            text = dumps(loads(run.read())) if run.whole_file else run.read()
-            if target.form == "json":
-                out.write((b",\n" if number else b"\n") + text)
-            else:
-                out.write(text + b"\n")
-        if target.form == "json":
-            out.write(b"\n]}\n")
+            with index.open("rb") as text:
+                out.write(b'{"index": ')
+                shutil.copyfileobj(text, out)
+                out.write(b',\n"runs": [')
+        shutil.copyfileobj(runs, out)
+        out.write(b"\n]}\n" if target.form == "json" else b"\n")
     target.path.parent.mkdir(parents=True, exist_ok=True)
     whole.replace(target.path)
     if target.form == "jsonl":
-        results.write_whole(target.index_path, results.index_bytes(index), staging)
+        index.replace(target.index_path)
 
 
 def _completeness_by_shard(shards: Sequence[Shard]) -> dict[str, Any]:
     parts: dict[str, Any] = {}
     for shard in shards:
-        if shard.index is None:
+        if shard.header is None:
             continue
-        merged_before = (shard.index.model_extra or {}).get("shards")
+        merged_before = (shard.header.model_extra or {}).get("shards")
         if isinstance(merged_before, Mapping):
             parts.update(merged_before)
         else:
-            own = shard.index.to_dict()
-            parts[hashlib.sha256(dumps(own)).hexdigest()[:16]] = own["completeness"]
+            parts[shard.digest] = shard.header.completeness.to_dict()
     return parts
 
 

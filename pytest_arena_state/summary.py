@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from ._text import plural, printable, usd
-from .index import Totals
 
 if TYPE_CHECKING:
-    from .index import Index
+    from .index import Totals
     from .session import Session
 
 _LISTED = 5  # troubles and losses that are named one by one
 _STATUSES = ("passed", "failed", "error", "skipped")
-
-
-def describe_runs(rows: Iterable[Mapping[str, Any]]) -> str:
-    """What runs add up to, by their rows in the index."""
-    return describe(Totals.of(rows))
 
 
 def describe(totals: Totals) -> str:
@@ -83,13 +77,3 @@ def _listed(texts: Iterable[str]) -> list[str]:
     if len(everything) > _LISTED:
         lines.append(f"arena: and {len(everything) - _LISTED} more, in the index")
     return lines
-
-
-def index_line(index: Index) -> str:
-    """An index in one line."""
-    rows = [row.to_dict() for row in index.runs]
-    if rows:
-        return describe_runs(rows)
-    return (
-        f"{plural(index.total_runs, 'run')} ({index.successful} passed, {index.errors} failed), {usd(index.total_cost)}"
-    )

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from . import document
-from ._wire import dumps, loads, shortened
+from ._wire import loads, shortened
 from .errors import ResultsError
+from .index_reading import IndexScan, scan_index
 from .merge import journal_paths, read_journal
 from .models import RunResult
-from .packing import read_lines
-from .results import Index, Target, read_index
+from .stored import StoredResults, StoredRun, Texts, kind_of, nothing_there, open_results
 from .target import form_of
+from .unfinished import has_journals, sessions_in
+
+if TYPE_CHECKING:
+    from .index import IndexRow
 
 _LISTED = 3  # problems that are named for one file
 
@@ -31,20 +37,43 @@ class Finding:
 
 
 def validate(path: str | Path) -> Iterator[Finding]:
-    """Check a results directory, a ``.jsonl``, a ``.json``, a run's file, or journals.
+    """Check results in any form, an index alone, or journals.
 
     Raises:
+        OSError: They cannot be read.
         ResultsError: There is nothing at the path.
     """
     file = Path(path)
-    if file.is_dir():
-        yield from _validate_directory(file)
-    elif form_of(file) == "jsonl" and file.is_file():
-        yield from _validate_lines(file)
-    elif file.is_file():
-        yield from _validate_document(file)
+    if has_journals(file):
+        for session in sessions_in(file):
+            for journal in journal_paths(session):
+                yield _validate_journal(journal)
+        return
+    if not file.exists():
+        raise ResultsError(str(path), nothing_there(file))
+    try:
+        if file.is_file() and form_of(file) != "jsonl" and kind_of(file) == "index":
+            yield _finding(file, partial(_problem_of_index, file))
+            return
+        results = open_results(path)
+    except ResultsError as error:
+        yield Finding(error.path, error.problem)
+        return
+    if results.form == "directory":
+        yield from _validate_directory(file, results)
+    elif results.texts is not None:
+        yield from _validate_texts(file, results, results.texts)
     else:
-        raise ResultsError(str(path), "a results directory, a .jsonl or a .json was wanted; nothing is there")
+        yield _finding(file, lambda: problem_of_run(file.read_bytes()))
+
+
+def _finding(file: Path, problem: Callable[[], str]) -> Finding:
+    try:
+        return Finding(str(file), problem())
+    except ResultsError as error:
+        return Finding(error.path, error.problem)
+    except OSError as error:
+        return Finding(str(file), error.strerror or str(error))
 
 
 def problem_of_run(text: bytes) -> str:
@@ -57,7 +86,9 @@ def problem_of_run(text: bytes) -> str:
         return f"a RunResult is a map, not {shortened(data)}"
     missing = sorted(RunResult.always_written - data.keys() - {"MediaOutputs"})  # Arena's engine leaves these out
     if missing:
-        return f"not a RunResult: {', '.join(missing[:_LISTED])} {'is' if len(missing) == 1 else 'are'} missing"
+        more = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
+        verb = "is" if len(missing) == 1 else "are"
+        return f"not a RunResult: {', '.join(missing[:_LISTED])}{more} {verb} missing"
     try:
         RunResult.from_dict(data)
     except ValidationError as error:
@@ -71,105 +102,77 @@ def _first_problems(error: ValidationError) -> str:
     return "; ".join(problems) + (f"; and {more} more" if more > 0 else "")
 
 
-def _validate_directory(directory: Path) -> Iterator[Finding]:
-    journals = journal_paths(directory)
-    if journals:
-        for journal in journals:
-            yield _validate_journal(journal)
-        return
+def _validate_directory(directory: Path, results: StoredResults) -> Iterator[Finding]:
     index_path = directory / "index.json"
-    rows: dict[str, dict[str, Any]] = {}
-    if index_path.exists():
-        finding, index = _validate_index(index_path)
-        yield finding
-        if index is not None:
-            rows = {row.file: row.to_dict() for row in index.runs}
-            for stem in index.run_ids:
-                if not (directory / f"{stem}.json").is_file():
-                    yield Finding(str(directory / f"{stem}.json"), "the index names it, and it is missing")
+    named = set[int]()
+    if results.scan.file is not None:
+        yield Finding(str(index_path), _counts_of(results.scan))
     else:
         yield Finding(str(index_path), "there is no index")
-    for file in sorted(directory.glob("*.json")):
-        if file.name != "index.json":
-            yield _validate_run_file(file, rows.get(file.name))
-
-
-def _validate_index(path: Path) -> tuple[Finding, Index | None]:
     try:
-        index = read_index(path)
+        for stored in results:
+            named.add(hash(stored.stem))
+            yield _finding(Path(stored.where), partial(_problem_of_stored, stored))
     except ResultsError as error:
-        return Finding(str(path), error.problem), None
-    except OSError as error:
-        return Finding(str(path), error.strerror or str(error)), None
-    return Finding(str(path), _problem_of_index(index)), index
+        yield Finding(error.path, error.problem)
+    for entry in os.scandir(directory):
+        stem = entry.name.removesuffix(".json")
+        if entry.name.endswith(".json") and stem != "index" and hash(stem) not in named:
+            file = directory / entry.name
+            yield _finding(file, lambda file=file: problem_of_run(file.read_bytes()))  # type: ignore[misc]
 
 
-def _problem_of_index(index: Index) -> str:
-    if index.total_runs != len(index.run_ids):
-        return f"it counts {index.total_runs} runs and names {len(index.run_ids)}"
-    if index.format_version and len(index.runs) != len(index.run_ids):
-        return f"it names {len(index.run_ids)} runs and has {len(index.runs)} rows"
-    return ""
+def _problem_of_stored(stored: StoredRun) -> str:
+    text = stored.read()
+    return problem_of_run(text) or _problem_of_row(text, stored.row)
 
 
-def _validate_run_file(path: Path, row: dict[str, Any] | None) -> Finding:
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        return Finding(str(path), error.strerror or str(error))
-    return Finding(str(path), problem_of_run(text) or _problem_of_row(text, row))
-
-
-def _problem_of_row(text: bytes, row: dict[str, Any] | None) -> str:
+def _problem_of_row(text: bytes, row: IndexRow | None) -> str:
     if row is None:
         return ""
+    said = row.to_dict()
     derived = document.row_of(loads(text))
-    different = [key for key, value in derived.items() if key != "superseded" and row.get(key) != value]
+    different = [key for key, value in derived.items() if key != "superseded" and said.get(key) != value]
     return f"the index says otherwise: {', '.join(different)}" if different else ""
 
 
-def _validate_lines(path: Path) -> Iterator[Finding]:
+def _problem_of_index(file: Path) -> str:
+    return _counts_of(scan_index(file))
+
+
+def _counts_of(scan: IndexScan) -> str:
+    if scan.header.total_runs != scan.stems:
+        return f"it counts {scan.header.total_runs} runs and names {scan.stems}"
+    if scan.header.format_version and scan.rows != scan.stems:
+        return f"it names {scan.stems} runs and has {scan.rows} rows"
+    return ""
+
+
+def _validate_texts(file: Path, results: StoredResults, texts: Texts) -> Iterator[Finding]:
+    """Runs in one file: each that is wrong, then the file, then its index where that is another file."""
+    scan = results.scan
+    entries = scan.entries()
     count = 0
     try:
-        for number, line in enumerate(read_lines(path), 1):
-            problem = problem_of_run(line) if line.endswith(b"\n") else "the last line is cut off"
+        for where, text in texts():
             count += 1
+            _, row = next(entries, ("", None))
+            if results.form == "jsonl" and not text.endswith(b"\n"):
+                problem = "the last line is cut off"
+            else:
+                problem = problem_of_run(text) or _problem_of_row(text, row)
             if problem:
-                yield Finding(f"{path}:{number}", problem)
+                yield Finding(where, problem)
     except ResultsError as error:
         yield Finding(error.path, error.problem)
         return
-    target = Target(path, str(path))
-    if target.index_path.exists():
-        finding, index = _validate_index(target.index_path)
-        if index is not None and not finding.problem and index.total_runs != count:
-            finding = Finding(finding.file, f"it counts {index.total_runs} runs; {path.name} has {count}")
-        yield finding
-    yield Finding(str(path))
-
-
-def _validate_document(path: Path) -> Iterator[Finding]:
-    text = path.read_bytes()
-    try:
-        data = loads(text)
-    except ValueError as error:
-        yield Finding(str(path), f"not JSON: {error}")
-        return
-    if not (isinstance(data, dict) and "index" in data and "runs" in data):
-        if isinstance(data, dict) and "run_ids" in data:
-            yield _validate_index(path)[0]
-        else:
-            yield Finding(str(path), problem_of_run(text))
-        return
-    runs = data["runs"] if isinstance(data["runs"], list) else []
-    for number, run in enumerate(runs):
-        problem = problem_of_run(dumps(run))
-        if problem:
-            yield Finding(f"{path}: run {number}", problem)
-    finding, index = _validate_index(path)
-    if index is not None and not finding.problem and index.total_runs != len(runs):
-        finding = Finding(str(path), f"its index counts {index.total_runs} runs, and there are {len(runs)}")
-    yield finding
+    if scan.file is not None:
+        problem = _counts_of(scan)
+        if not problem and scan.stems != count:
+            problem = f"it names {scan.stems} runs, and {file.name} has {count}"
+        yield Finding(str(scan.file), problem)
+    if scan.file != file:
+        yield Finding(str(file), "" if count or scan.file is not None else "no run is in it")
 
 
 def _validate_journal(path: Path) -> Finding:

@@ -49,12 +49,15 @@ CORE = (
     "index",
     "index_reading",
     "unfinished",
+    "stored",
     "reading",
     "results",
     "recording",
     "session",
     "recovery",
     "validation",
+    "shard_table",
+    "media_files",
     "shards",
     "summary",
     "termination",
@@ -64,10 +67,11 @@ CORE = (
     "fail_on",
     "reporters",
     "github",
+    "after_session",
 )
 # What users start. Each stands on the whole core, imports only to its left, and knows nothing of the other.
 COMMAND_EDGE = ("cli", "__main__")
-PYTEST_EDGE = ("hookspecs", "_xdist", "_budgets", "_hooks", "_capturing", "plugin")
+PYTEST_EDGE = ("hookspecs", "_xdist", "_budgets", "_junit", "_hooks", "_capturing", "plugin")
 EDGES = (COMMAND_EDGE, PYTEST_EDGE)
 
 ONLY_AT_THE_PYTEST_EDGE = {"_pytest", "execnet", "pluggy", "pytest", "xdist"}

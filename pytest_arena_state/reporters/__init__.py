@@ -107,9 +107,11 @@ def write_report(
         with staged.open("wb") as stream:
             write(opened, stream, baseline=before)
         staged.replace(path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             staged.unlink()
+        if isinstance(error, OSError) and error.filename == str(staged):
+            raise type(error)(error.errno, error.strerror, str(path)) from None
         raise
     return path
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from array import array
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, BinaryIO
 from xml.sax.saxutils import escape, quoteattr
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 # Not in XML 1.0, not even as a reference.
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_SPOOL_LIMIT = 16 * 1024 * 1024  # bytes of test cases in memory; more go to a temporary file
+_SPOOL_LIMIT = 1024 * 1024  # bytes of test cases in memory; more go to a temporary file
 _TEXT_LIMIT = 2_000  # characters of an error or of a message
 
 
@@ -40,7 +41,7 @@ def write(source: Source, stream: BinaryIO, *, baseline: Source | None = None) -
         for scenario, suite in sorted(suites.items()):
             began = f" timestamp={_quoted(suite.began)}" if suite.began else ""
             stream.write(f"  <testsuite name={_quoted(scenario)} {suite.attributes()}{began}>\n".encode())
-            for offset, length in suite.places:
+            for offset, length in zip(suite.places[::2], suite.places[1::2], strict=True):
                 spool.seek(offset)
                 stream.write(spool.read(length))
             stream.write(b"  </testsuite>\n")
@@ -54,7 +55,7 @@ class Suite:
         self.tests = self.failures = self.errors = self.skipped = 0
         self.nanoseconds = 0
         self.began = ""
-        self.places: list[tuple[int, int]] = []
+        self.places = array("q")  # an offset and a length for each
 
     def add(self, other: Suite) -> None:
         """Add the counts of another suite."""
@@ -87,7 +88,7 @@ def _spool(source: Source, spool: IO[bytes]) -> dict[str, Suite]:
             suite.began = min(suite.began or began, began)
         xml = "".join(_test_case(each)).encode("utf-8", "replace")
         spool.write(xml)
-        suite.places.append((offset, len(xml)))
+        suite.places.extend((offset, len(xml)))
         offset += len(xml)
     return suites
 

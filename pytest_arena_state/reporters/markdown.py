@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from ..compare import CellComparison, compare_cells
 from ..index import go_duration
-from ..summary import describe_runs
+from ..summary import describe
 from .text import code, percent, plural, points, seconds, table, usd
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def cut_blocks(blocks: Iterable[str], limit_bytes: int | None) -> str:
 def _summary_blocks(source: Source, baseline: Source | None) -> Iterator[str]:
     notes = source.notes
     yield "# Arena results\n"
-    yield f"{describe_runs(notes.rows())}, {code(go_duration(notes.duration_ns))}\n"
+    yield f"{describe(notes.totals)}, {code(go_duration(notes.totals.duration_ns))}\n"
     yield from _completeness(source)
     cells = [cell.without_cases() for cell in notes.cells()]
     changes: dict[tuple[str, str], CellComparison] = {}

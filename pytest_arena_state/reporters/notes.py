@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ResultsError
+from ..index import Totals
 from ..trials import Cell, Trial, cells_in_order, trial_of
 
 if TYPE_CHECKING:
@@ -60,8 +61,7 @@ class Notes:
                 self._db.execute(f"PRAGMA {pragma}")
             self._db.execute(_TABLE)
             self._db.execute("BEGIN")
-        self.runs = 0
-        self.duration_ns = 0
+        self.totals = Totals()
         self.timestamp = ""
         """When the last run ended; RFC 3339, empty when no run says."""
 
@@ -81,13 +81,12 @@ class Notes:
             "nodeid": row.labels.get("pytest.nodeid", ""),
         }
         values = (
-            *(self.runs, each.stem, row.scenario_id, row.provider_id, trial.case, row.status, row.superseded),
+            *(self.totals.runs, each.stem, row.scenario_id, row.provider_id, trial.case, row.status, row.superseded),
             *(each.reason, json.dumps(facts, separators=(",", ":"))),
         )
         with _named():
             self._db.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
-        self.runs += 1
-        self.duration_ns += row.duration_ns
+        self.totals.add(row.to_dict())
 
     def __del__(self) -> None:
         if hasattr(self, "_db"):
@@ -96,20 +95,6 @@ class Notes:
     def _select(self, what: str, *values: object) -> Iterator[tuple[Any, ...]]:
         with _named():
             yield from self._db.execute(f"SELECT {what}", values)
-
-    def rows(self) -> Iterator[Mapping[str, Any]]:
-        """Of each run what a line that counts runs needs."""
-        for status, superseded, text in self._select("status, superseded, facts FROM runs"):
-            facts = json.loads(text)
-            names = ("input_tokens", "output_tokens", "cached_tokens")
-            yield {
-                "status": status,
-                "superseded": bool(superseded),
-                "cost_usd": facts["cost_usd"],
-                "duration_ns": facts["duration_ns"],
-                **dict(zip(names, facts["tokens"], strict=True)),
-                "labels": {},
-            }
 
     def cells(self) -> Iterator[Cell]:
         """The cells of the matrix, sorted by scenario and provider, one at a time."""

@@ -18,13 +18,13 @@ from .._wire import format_time
 from ..errors import ResultsError
 from ..index import Completeness, IndexRow
 from ..naming import name_runs
-from ..reading import open_results
+from ..stored import open_results
 from ..telemetry import OUTCOME_ASSERTION
 from .notes import Notes
 
 if TYPE_CHECKING:
     from ..models import RunResult
-    from ..reading import StoredResults, StoredRun
+    from ..stored import StoredResults, StoredRun
     from ..trials import Cell
 
 _NAMED = 5  # runs that an error names
@@ -114,8 +114,8 @@ class Source:
         return self.notes.cells()
 
 
-def open_source(path: str | Path) -> Source:
-    """Results on disk, in any form that `reading.open_results` reads.
+def open_source(path: str | Path, *, name: str = "") -> Source:
+    """Results on disk, in any form that `stored.open_results` reads; called as the path, when no name is given.
 
     Raises:
         OSError: Something cannot be read.
@@ -130,7 +130,7 @@ def open_source(path: str | Path) -> Source:
     header = stored.header
     return Source(
         read,
-        name=stored.name,
+        name=name or stored.name,
         completeness=header.completeness,
         timestamp=format_time(header.timestamp) if header.timestamp is not None else "",
     )
@@ -181,7 +181,8 @@ def _not_found(stored: StoredResults, name: str) -> str:
             stems.append(each.stem)
     holding = [stem for stem in stems if name.lower() in stem.lower()]
     near = list(dict.fromkeys([*holding[:_NAMED], *get_close_matches(name, stems, _NAMED, 0.4)]))[:_NAMED]
-    return f"no run {name!r} among {count:,}" + (f"; there are {', '.join(near)}" if near else "")
+    named = near or stems[:_NAMED]
+    return f"no run {name!r} among {count:,}; there {'are' if near else 'are, for example,'} {', '.join(named)}"
 
 
 def reason_of(run: RunResult) -> str:

@@ -1,0 +1,82 @@
+"""The reports that a session was asked to write beside its results.
+
+What goes wrong here is said in a line: the results are there, and a report can be made later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .reporters.source import Source
+    from .target import Target
+
+
+@dataclass
+class ReportsAfterSession:
+    """What was asked for, and what became of it."""
+
+    directory: Path
+    """What the files are relative to."""
+    files: dict[str, str] = field(default_factory=dict)
+    """By format, as the user gave them."""
+    github: bool = False
+    baseline: str = ""
+    troubles: list[str] = field(default_factory=list)
+    """Each in a line."""
+    annotations: list[str] = field(default_factory=list)
+    """Commands for GitHub Actions, to be printed."""
+    _before: Source | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """There is something to do."""
+        return bool(self.files or self.github)
+
+    def remember(self) -> None:
+        """Read the baseline, before the session may replace it: its own path is a sensible one."""
+        if not (self.wanted and self.baseline):
+            return
+        from .reporters.source import open_source
+
+        with self._said(f"no baseline {self.baseline}"):
+            source = open_source(Path(self.directory, self.baseline), name=self.baseline)
+            source.notes  # noqa: B018 - asked for now, kept for later
+            self._before = source
+
+    def write(self, target: Target) -> None:
+        """Write what was asked for of the results that were published."""
+        if not self.wanted:
+            return
+        from . import github
+        from .reporters import write_report
+        from .reporters.source import open_source
+
+        sources: list[Source] = []
+
+        def source() -> Source:
+            if not sources:
+                sources.append(open_source(target.path, name=target.shown))
+            return sources[0]
+
+        for format, file in self.files.items():
+            with self._said(f"no {file}"):
+                write_report(source(), Path(self.directory, file), format, baseline=self._before)
+        if self.github:
+            with self._said("no GitHub summary"):
+                if github.write_step_summary(source(), baseline=self._before):
+                    self.annotations.extend(github.failure_annotations(source()))
+
+    @contextmanager
+    def _said(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - our failure must not fail the suite
+            self.troubles.append(f"{what}: {error}")
+
+
+__all__ = ["ReportsAfterSession"]
