@@ -1,0 +1,265 @@
+"""The command in the hands of a stranger: every error says what was wanted, what was there, and what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_arena_state.cli import main
+
+ROOT = Path(__file__).parents[1]
+VERBS = ("show", "report", "compare", "merge", "recover", "validate", "schema", "doctor")
+RUN = (
+    '{"RunID": "a", "ScenarioID": "s", "ProviderID": "p", "Messages": [{"role": "user", "content": "hi", '
+    '"timestamp": "2026-05-01T09:00:00Z"}]}'
+)
+
+
+@pytest.fixture
+def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with everything that a stranger may point at."""
+    monkeypatch.chdir(tmp_path)
+    other = RUN.replace('"a"', '"b"')
+    (tmp_path / "runs.jsonl").write_text(f"{RUN}\n{other}\n", encoding="utf-8")
+    (tmp_path / "one.json").write_text(RUN, encoding="utf-8")
+    (tmp_path / "other.json").write_text('{"name": "a", "version": 2}', encoding="utf-8")
+    (tmp_path / "text.json").write_text("hello", encoding="utf-8")
+    (tmp_path / "number.json").write_text("3", encoding="utf-8")
+    (tmp_path / "list.json").write_text("[1]", encoding="utf-8")
+    (tmp_path / "cut.json").write_text('{"index": {"run_ids": ["a"]}, "runs": [{"RunID"', encoding="utf-8")
+    (tmp_path / "cut.jsonl").write_text(f'{RUN}\n{{"RunID"', encoding="utf-8")
+    (tmp_path / "index.json").write_text('{"run_ids": ["a"]}', encoding="utf-8")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "gone").mkdir()
+    (tmp_path / "gone" / "index.json").write_text('{"run_ids": ["a"]}', encoding="utf-8")
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "index.json").write_text('{"run_ids": 3}', encoding="utf-8")
+    (tmp_path / "outer" / "results").mkdir(parents=True)
+    (tmp_path / "outer" / "results" / "index.json").write_text('{"run_ids": []}', encoding="utf-8")
+    return tmp_path
+
+
+WRONG: list[tuple[str, int, str]] = [
+    ("show nowhere", 1, "nowhere: nothing is there: a results directory, a .jsonl, a .json or a folder of journals"),
+    ("show nowhere.journals", 1, "nowhere.journals: nothing is there"),
+    ("show empty", 1, "empty: no results are in it: an index.json or files of runs were wanted"),
+    ("show outer", 1, "there are results in 'results'"),
+    ("show other.json", 1, "other.json: no results: 'RunID', or 'index' and 'runs' were wanted, 'name', 'version' was"),
+    ("show text.json", 1, "text.json: not JSON: "),
+    ("show number.json", 1, "number.json: no results: a map or a list was wanted, 3 was there"),
+    ("show list.json", 1, "list.json: run 0: not a RunResult: a map was wanted, 1 was there"),
+    ("show cut.json", 1, "cut.json: not JSON: the document is cut off after 47 bytes"),
+    ("show cut.jsonl", 1, "cut.jsonl:2: not JSON"),
+    ("show index.json", 1, "index.json: it is an index, without the runs that it names: give '.'"),
+    ("show gone", 1, "a.json: the index names it, and it is missing"),
+    ("show odd", 1, "index.json: not an index: run_ids is no list"),
+    ("show runs.jsonl c", 1, "runs.jsonl: no run 'c' among 2; there are, for example, a, b"),
+    ("report runs.jsonl -o report.pdf", 2, "'report.pdf' does not tell the format: end it in one of .html, .md"),
+    ("report runs.jsonl -o r.html --format pdf", 2, "invalid choice: 'pdf'"),
+    ("report runs.jsonl", 2, "required: -o/--output"),
+    ("report runs.jsonl -o one.json/r.html", 1, "one.json"),
+    ("report runs.jsonl -o r.html --baseline nowhere", 1, "nowhere: nothing is there"),
+    ("compare runs.jsonl nowhere", 1, "nowhere: nothing is there"),
+    ("compare runs.jsonl runs.jsonl --fail-on cost", 2, "--fail-on: 'cost' needs a threshold, such as 'cost+10%'"),
+    ("compare runs.jsonl runs.jsonl --fail-on price+3%", 2, "'price+3%' is not one of new-failures, flaky, missing"),
+    ("compare runs.jsonl runs.jsonl --fail-on ,", 2, "a condition such as 'new-failures' was wanted"),
+    ("merge nowhere -o out", 1, "nothing to merge: nowhere: nothing is there"),
+    ("merge empty -o out", 1, "nothing to merge: empty: no results are in it"),
+    ("merge runs.jsonl -o one.json/out", 1, "is a file, so 'one.json/out' cannot be made"),
+    ("merge runs.jsonl --expect two -o out", 2, "invalid int value: 'two'"),
+    ("recover nowhere", 1, "nowhere: nothing is there, and no 'nowhere.journals' beside it"),
+    ("validate nowhere", 1, "nowhere: nothing is there"),
+    ("schema runs", 2, "invalid choice: 'runs'"),
+    ("sohw runs.jsonl", 2, "invalid choice: 'sohw'"),
+    ("", 2, "required: VERB"),
+]
+
+
+@pytest.mark.parametrize(("line", "status", "said"), WRONG, ids=[line for line, _, _ in WRONG])
+def test_what_is_wrong_is_said(
+    there: Path, capsys: pytest.CaptureFixture[str], line: str, status: int, said: str
+) -> None:
+    try:
+        given = main(shlex.split(line))
+    except SystemExit as ended:  # what argparse does
+        given = int(str(ended.code))
+
+    out, err = capsys.readouterr()
+    assert (given, out) == (status, "")
+    assert said in err
+    assert err.startswith(("arena-state: ", "usage: "))
+    assert not list(there.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("empty", "no results are in it"),
+        ("gone", "the index names it, and it is missing"),
+        ("odd", "run_ids is no list"),
+        ("text.json", "not JSON"),
+        ("other.json", "no results"),
+        ("list.json", "run 0: a RunResult is a map, not 1"),
+        ("cut.json", "not JSON: the document is cut off"),
+        ("cut.jsonl", ":2: the last line is cut off"),
+        ("one.json", "AssistantRole, Commit, Cost and 15 more are missing"),
+    ],
+)
+def test_validate_finds_what_is_wrong(there: Path, capsys: pytest.CaptureFixture[str], name: str, said: str) -> None:
+    assert main(["validate", name]) == 1
+
+    out = capsys.readouterr().out
+    assert said in out
+    assert re.search(r"\d+ files? checked, [1-9]\d* wrong\n\Z", out)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_says_what_goes_in_what_comes_out_and_how_it_ends(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([verb, "--help"])
+
+    out = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert "examples:\n  arena-state " in out
+    assert "exit status:\n  0  " in out
+
+
+def test_every_example_of_the_help_is_understood(capsys: pytest.CaptureFixture[str]) -> None:
+    """An example that does not work is worse than none; that there are no results is another matter."""
+    examples = []
+    for verb in VERBS:
+        with pytest.raises(SystemExit):
+            main([verb, "--help"])
+        examples += re.findall(r"^  arena-state (.+)$", capsys.readouterr().out, re.MULTILINE)
+
+    for example in examples:
+        assert main(shlex.split(example)) in (0, 1), example
+    assert len(examples) > 8
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/ci.md"])
+def test_every_command_in_a_document_is_understood(
+    document: str, there: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    lines = re.findall(r"^(?:\s*(?:- )?(?:run: )?)(arena-state [^`\n|]+)", text, re.MULTILINE)
+
+    for line in lines:
+        words = [word for word in shlex.split(line)[1:] if not word.startswith("$")]
+        assert main(words) in (0, 1), line
+    assert lines
+
+
+def run(*words: str, cwd: Path, **keywords: object) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "pytest_arena_state.cli", *words]
+    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **keywords)  # type: ignore[call-overload,no-any-return]
+
+
+@pytest.mark.parametrize("words", [("show", "many.jsonl"), ("schema",), ("validate", "many.jsonl")])
+def test_output_that_nobody_reads_ends_the_command_quietly(there: Path, words: tuple[str, ...]) -> None:
+    """`arena-state show results | head -3` must not end in a stack of calls."""
+    with (there / "many.jsonl").open("w", encoding="utf-8") as out:
+        for number in range(3000):
+            out.write(json.dumps({**json.loads(RUN), "RunID": f"run-{number}", "Error": "x" * 400}) + "\n")
+    command = run(*words, cwd=there)
+    assert command.stdout is not None
+    assert command.stderr is not None
+
+    command.stdout.close()
+    said = command.stderr.read()
+    command.stderr.close()
+
+    assert (command.wait(), said) == (0, b"")
+
+
+def test_a_terminal_that_shows_little_ends_no_command(there: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    (there / "signs.jsonl").write_text(RUN.replace("hi", "\u05e9\u05dc\u05d5\u05dd \U0001f600"), encoding="utf-8")
+
+    command = run("show", "signs.jsonl", "a", cwd=there, env=environment)
+    out, err = command.communicate()
+
+    assert (command.returncode, err) == (0, b"")
+    assert b"\\u05e9" in out
+
+
+def test_a_comparison_can_be_cut_to_fit_a_comment(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [json.dumps({**json.loads(RUN), "RunID": f"r{n}", "ScenarioID": f"s{n}", "Error": "x"}) for n in range(200)]
+    (there / "failed.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    assert main(["compare", "runs.jsonl", "failed.jsonl", "--max-bytes", "2000", "-o", "comparison.md"]) == 0
+
+    text = (there / "comparison.md").read_text(encoding="utf-8")
+    assert 1000 < len(text.encode()) <= 2000
+    assert text.rstrip().endswith("more parts did not fit.*")
+
+
+# --- merging many ------------------------------------------------------------------------------------
+
+
+def test_fifty_shards_of_four_hundred_runs_are_merged(tmp_path: Path, make_shard: Callable[[int], Path]) -> None:
+    shards = [str(make_shard(number)) for number in range(50)]
+
+    assert main(["merge", *shards, "-o", str(tmp_path / "all.jsonl"), "--expect", "50"]) == 0
+    assert main(["merge", *reversed(shards), "-o", str(tmp_path / "again.jsonl")]) == 0
+
+    index = json.loads((tmp_path / "all.index.json").read_bytes())
+    assert (index["total_runs"], index["successful"]) == (20_000, 18_000)
+    assert index["total_cost"] == pytest.approx(200.0)
+    assert len(set(index["run_ids"])) == 20_000
+    assert (tmp_path / "all.jsonl").read_bytes() == (tmp_path / "again.jsonl").read_bytes()
+    one = (tmp_path / "all.index.json").read_text(encoding="utf-8")
+    assert one == (tmp_path / "again.index.json").read_text(encoding="utf-8").replace("again.jsonl", "all.jsonl")
+
+
+@pytest.fixture
+def make_shard(tmp_path: Path) -> Callable[[int], Path]:
+    """A job's results: four hundred runs, of which forty failed; every job has the same run ids."""
+    from pytest_arena_state import RunResult
+
+    template = RunResult.from_dict(json.loads(RUN)).to_dict()
+    template["Cost"]["total_cost_usd"] = 0.01
+    wrong = {"failed": 1, "passed": False, "results": [{"passed": False, "message": "no"}], "total": 1}
+
+    def make(job: int) -> Path:
+        path = tmp_path / f"job-{job}.jsonl"
+        with path.open("w", encoding="utf-8") as out:
+            for number in range(400):
+                run = {**template, "RunID": f"run-{number}", "Labels": {"job": str(job)}}
+                if number % 10 == 0:
+                    run["conversation_assertions"] = wrong
+                out.write(json.dumps(run) + "\n")
+        return path
+
+    return make
+
+
+def test_media_beside_runs_are_merged_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run that points at a file of its directory points at it still; nothing from elsewhere comes along."""
+    from pytest_arena_state import RunResult
+
+    (tmp_path / "secret.txt").write_text("keep out", encoding="utf-8")
+    for job, content in (("a", b"same"), ("b", b"same"), ("c", b"other")):
+        folder = tmp_path / job
+        (folder / "media").mkdir(parents=True)
+        (folder / "media" / "pot.png").write_bytes(content)
+        run = RunResult.from_dict({**json.loads(RUN), "RunID": job}).to_dict()
+        paths = ("media/pot.png", "../secret.txt", str(tmp_path / "secret.txt"), "index.json", "media/gone.png")
+        parts = [{"type": "image", "media": {"file_path": path, "mime_type": "image/png"}} for path in paths]
+        run["Messages"][0]["parts"] = parts
+        (folder / f"{job}.json").write_text(json.dumps(run), encoding="utf-8")
+
+    assert main(["merge", str(tmp_path / "a"), str(tmp_path / "b"), "-o", str(tmp_path / "two")]) == 0
+    assert main(["merge", str(tmp_path / "a"), str(tmp_path / "c"), "-o", str(tmp_path / "three")]) == 1
+
+    files = sorted(path.relative_to(tmp_path / "two").as_posix() for path in (tmp_path / "two").rglob("*.*"))
+    assert files == ["a.json", "b.json", "index.json", "media/pot.png"]
+    assert "pot.png: another file than" in capsys.readouterr().err
