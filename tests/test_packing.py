@@ -176,7 +176,7 @@ def test_a_missing_library_is_named_before_any_test_runs(suite: Suite, monkeypat
     assert not list(suite.path.glob("out*"))
     with pytest.raises(ValueError, match="pip install"):
         list(load_results(pack(suite.path / "there.jsonl.gz", "gz").rename(suite.path / "there.jsonl.zst")))
-    assert main(["merge", "nothing", "-o", str(suite.path / "merged.jsonl.zst")]) == 1
+    assert main(["merge", "nothing", "-o", str(suite.path / "merged.jsonl.zst")]) == 2
     assert not list(suite.path.glob("merged*"))
 
 
