@@ -7,6 +7,8 @@ option or a fixture asks for it.
 
 from __future__ import annotations
 
+import sys
+from types import FunctionType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -131,6 +133,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                 for marker in getattr(value, "marks", ()):
                     if marker.name == "arena":
                         check_marker(getattr(marker, "mark", marker), metafunc.config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> None:
+    # The methods of unittest's classes are not told to pytest_generate_tests.
+    if isinstance(obj, type) and (unittest := sys.modules.get("unittest")) is not None:
+        try:
+            of_unittest = issubclass(obj, unittest.TestCase)
+        except Exception:  # noqa: BLE001 - a class may do anything when it is asked
+            return
+        for holder in obj.__mro__ if of_unittest else ():
+            functions = [value for value in vars(holder).values() if isinstance(value, FunctionType)]
+            for marked in (holder, *functions):
+                marks = vars(marked).get("pytestmark", ())
+                for marker in marks if isinstance(marks, list | tuple) else (marks,):
+                    mark = getattr(marker, "mark", marker)
+                    if isinstance(mark, pytest.Mark) and mark.name == "arena":
+                        check_marker(mark, collector.config)
 
 
 def check_marker(marker: pytest.Mark, config: pytest.Config) -> None:

@@ -103,6 +103,7 @@ def test_it_is_called_once_for_each_run_where_the_test_ran(suite: Suite, run_arg
         ("assert not 'sorry'", "AssertionError: assert not 'sorry'"),
         ("pytest.fail('sorry')", "RuntimeError: Failed: sorry"),
         ("pytest.skip('sorry')", "RuntimeError: Skipped: sorry"),
+        ("pytest.exit('sorry')", "Exit: sorry"),
     ],
 )
 def test_what_it_raises_is_counted_and_changes_no_outcome(
@@ -180,7 +181,7 @@ def test_who_wants_to_know_of_the_results_is_told_once(suite: Suite, run_args: l
     assert told == f"True {path} 4 4 session\n"
 
 
-@pytest.mark.parametrize("statement", ["raise OSError", "pytest.fail('sorry')"])
+@pytest.mark.parametrize("statement", ["raise OSError", "pytest.fail('sorry')", "pytest.exit('sorry')"])
 def test_a_text_whose_redaction_fails_is_withheld_and_the_test_goes_on(suite: Suite, statement: str) -> None:
     suite.write("def test_it(arena_run):\n    arena_run.user('a private word')\n    arena_run.user('hello')")
     suite.pytester.makeconftest(

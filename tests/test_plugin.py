@@ -466,6 +466,21 @@ def test_a_wrong_marker_is_a_collection_error_that_lists_the_keywords(
     assert ", ".join(sorted(MARKER_KEYWORDS)) in text
 
 
+@pytest.mark.parametrize("on_class", [True, False])
+def test_a_wrong_marker_in_a_class_of_unittest_is_a_collection_error(
+    suite: Suite, run_args: list[str], on_class: bool
+) -> None:
+    mark = "@pytest.mark.arena(scenari='x')"
+    lines = ["import pytest, unittest", *([mark] if on_class else []), "class TestIt(unittest.TestCase):"]
+    lines += ["    def test_other(self): pass", *([] if on_class else [f"    {mark}"]), "    def test_it(self): pass"]
+    suite.write("\n".join(lines))
+
+    result = suite.run(*run_args)
+
+    result.assert_outcomes(errors=2 if run_args == ["-n2"] else 1)
+    assert "unknown keyword 'scenari'" in result.stdout.str()
+
+
 def test_a_wrong_marker_is_found_without_the_option_too(suite: Suite) -> None:
     suite.write("import pytest\n@pytest.mark.arena(scenari='x')\ndef test_it():\n    pass")
 
