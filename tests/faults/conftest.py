@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import MODES, Suite
+from harness import MODES, Suite, row_of
 
 
 @pytest.fixture(params=list(MODES))
@@ -28,7 +28,7 @@ def kept_everything(suite: Suite, record_property: Callable[[str, object], None]
 
     def check(event: str) -> None:
         kept, saved = suite.kept()
-        record_property("fault", f"{event}|{suite.mode}|{kept}/{saved}")
+        record_property(*row_of(event, suite.mode, kept, saved))
         assert saved > 0
         assert (kept, saved) == (saved, saved)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import Suite, in_turn, send, send_group, wait_until
+from harness import Suite, in_turn, row_of, send, send_group, wait_until
+from pytest_arena_state.journal import encode_line
 
 Check = Callable[[str], None]
 Record = Callable[[str, object], None]
@@ -74,6 +76,128 @@ def test_a_death_costs_nothing(suite: Suite, kept_everything: Check, death: str)
     assert "died while it ran test_suite.py::test_dies" in runs["dying"].error
     assert runs["dying"].labels["pytest.nodeid"] == "test_suite.py::test_dies"
     assert [run_id for run_id, run in runs.items() if run.error] == ["dying"]
+
+
+def test_a_lack_of_memory_is_a_failure_like_any_other(suite: Suite, kept_everything: Check) -> None:
+    """A limit of the address space, as `ulimit -v` sets it: allocations fail, ours as well as the test's."""
+    suite.write(
+        DYING
+        % """
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 100_000_000, resource.RLIM_INFINITY))
+    try:
+        blocks = []
+        while True:
+            blocks.append(bytearray(1_000_000))
+    finally:
+        blocks = []
+"""
+    )
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("this system does not tell how much memory a process has")
+
+    ended = suite.run()
+
+    assert "1 failed" in ended.output, ended.output
+    kept_everything("no memory: MemoryError")
+    assert "MemoryError" in suite.reported()["dying"].error
+
+
+def test_the_out_of_memory_killer_costs_nothing(suite: Suite, kept_everything: Check) -> None:
+    """It sends SIGKILL, in the middle of whatever the process does."""
+    root = Path("/sys/fs/cgroup/memory")
+    group = root / f"arena-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"no control group for memory can be made here: {error.strerror}")
+    try:
+        (group / "memory.limit_in_bytes").write_text("80000000")
+        suite.write(
+            DYING
+            % f"""
+    open("{group}/cgroup.procs", "w").write(str(os.getpid()))
+    blocks = [b"x" * 10_000_000 for _ in range(100)]
+"""
+        )
+
+        suite.run()
+    finally:
+        group.rmdir()
+
+    if suite.mode == "serial":
+        assert suite.recover().returncode == 0
+    kept_everything("no memory: the out-of-memory killer")
+    assert "died while it ran test_suite.py::test_dies" in suite.reported()["dying"].error
+
+
+def test_results_that_become_read_only_change_no_outcome(suite: Suite, kept_everything: Check) -> None:
+    if os.geteuid() == 0:
+        setpriv = shutil.which("setpriv")
+        if setpriv is None:
+            pytest.skip("for root nothing is read-only, and there is no setpriv here")
+        suite.prefix = (setpriv, "--bounding-set=-dac_override,-dac_read_search")
+    journals = suite.folder / "results.journals"
+    suite.write(
+        DYING
+        % """
+    from pathlib import Path
+    for folder in [Path("."), Path("results.journals"), *Path("results.journals").glob("*/")]:
+        folder.chmod(0o555)
+"""
+    )
+
+    ended = suite.run()
+    for folder in [suite.folder, journals, *journals.glob("*/")]:
+        folder.chmod(0o755)
+
+    assert "13 passed" in ended.output
+    assert ended.status == 0
+    if "results/index.json" not in ended.line:
+        assert "results.journals" in ended.line
+        assert suite.recover().returncode == 0
+    kept_everything("results directory read-only")
+
+
+# What happened to a journal, what does it, and how many of its messages are gone with it.
+DAMAGES: dict[str, tuple[Callable[[bytes], bytes], int]] = {
+    "torn last line": (lambda content: content + b'{"crc":"00000000","r":{"k":"sa', 0),
+    "another byte, named": (lambda content: content.replace(b"1 xxxxxxxx", b"1 xxxxxxxy", 1), 1),
+    "newer format": (
+        lambda content: (
+            encode_line(b'{"k":"journal","version":99,"worker":"main","pid":1}')
+            + encode_line(b'{"k":"unheard-of"}')
+            + content
+        ),
+        0,
+    ),
+    "empty one beside it": (lambda content: content, 0),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_is_intact_of_a_journal_is_used_and_the_rest_is_named(
+    tmp_path: Path, record_property: Record, damage: str
+) -> None:
+    suite = Suite(tmp_path / "suite", "serial")
+    suite.write(DYING % "os._exit(1)")
+    suite.run()
+    (journal,) = suite.folder.glob("results.journals/*/*.journal.jsonl")
+    change, gone = DAMAGES[damage]
+    journal.write_bytes(change(journal.read_bytes()))
+    if "empty" in damage:
+        empty = journal.with_name("gw0.journal.jsonl")
+        empty.touch()
+        os.utime(empty, (0, 0))  # a new one might be about to be locked
+
+    recovered = suite.recover()
+
+    assert recovered.returncode == 0, recovered.stderr
+    kept, saved = suite.kept()
+    record_property(*row_of(f"damaged journal: {damage}", "serial", kept, saved))
+    assert (kept, saved) == (23 - gone, 23)
+    if gone:
+        assert "lost" in " ".join(run.error for run in suite.reported().values()), suite.reported()
 
 
 def test_ctrl_c_leaves_a_report(suite: Suite, kept_everything: Check) -> None:
@@ -221,7 +345,7 @@ def test_what_a_forked_child_saves_arrives(suite: Suite, kept_everything: Check)
     assert suite.reported()["child-5"].labels["pytest.outcome"] == "passed"
 
 
-def test_a_file_size_limit_changes_no_outcome(suite: Suite) -> None:
+def test_a_file_size_limit_changes_no_outcome(suite: Suite, record_property: Record) -> None:
     """A full disk, as a process sees it: writes fail, and the suite must not notice."""
     limit = """
 import resource, signal
@@ -238,6 +362,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
         resource_free = suite.recover()
         assert resource_free.returncode == 0, resource_free.stderr
     kept, saved = suite.kept()
+    record_property(*row_of("file-size limit of 20 KB, rest named", suite.mode, kept, saved))
     assert kept == saved or ", 0 lost" not in ended.line
 
 
@@ -306,5 +431,5 @@ def test_a_worker_on_a_socket_that_dies_leaves_a_report(tmp_path: Path, record_p
     assert "results/index.json" in ended.line, ended.output
     assert ended.status == 3
     kept, saved = suite.kept()
-    record_property("fault", f"crash of a --tx socket worker|two workers|{kept}/{saved}")
+    record_property(*row_of("crash of a --tx socket worker", "two workers", kept, saved))
     assert kept == saved > 0, ended.output

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import Suite
+from harness import Suite, row_of
 
 Record = Callable[[str, object], None]
 
@@ -72,7 +72,7 @@ def test_what_workers_on_another_disk_save_is_in_the_report(far_suite: Suite, re
     ended = far_suite.run()
 
     kept, saved = far_suite.kept()
-    record_property("fault", f"os._exit on another disk (mount namespace)|two far workers|{kept}/{saved}")
+    record_property(*row_of("os._exit on another disk (mount namespace)", "two far workers", kept, saved))
     assert kept == saved == 21, ended.output
     assert "3 workers (1 crashed), 0 lost" in ended.line
     assert "died while it ran" in far_suite.reported()["dying"].error
@@ -84,13 +84,13 @@ def test_a_save_of_fifty_megabytes_arrives(far_suite: Suite, record_property: Re
     ended = far_suite.run()
 
     kept, saved = far_suite.kept()
-    record_property("fault", f"a save of 50 MB on another disk|two far workers|{kept}/{saved}")
+    record_property(*row_of("a save of 50 MB on another disk", "two far workers", kept, saved))
     assert kept == saved == 1, ended.output
     assert len(far_suite.reported()["big"].messages[0].content) > 50_000_000
 
 
 @pytest.mark.parametrize("mode", ["serial", "two workers"])
-def test_a_full_disk_changes_no_outcome_and_is_named(tmp_path: Path, mode: str) -> None:
+def test_a_full_disk_changes_no_outcome_and_is_named(tmp_path: Path, mode: str, record_property: Record) -> None:
     """A file system of 256 KB holds the results; what it cannot take is counted as lost, with the reason."""
     small = tmp_path / "small"
     small.mkdir()
@@ -109,7 +109,7 @@ def test_it(talk, i):
         f"mount -t tmpfs -o size=256k none '{small}' && cd '{suite.folder}' && "
         f"WITNESS='{suite.folder}/witness.jsonl' PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 '{sys.executable}' -m pytest -q "
         f"-p no:cacheprovider -p arena_state {'-p no:xdist' if mode == 'serial' else '-p xdist -n2'} "
-        f"--arena-results='{small}/results'"
+        f"--arena-results='{small}/results'; status=$?; cp -r '{small}' '{suite.folder}/small'; exit $status"
     )
 
     ended = subprocess.run(["unshare", "-m", "sh", "-c", command], capture_output=True, text=True, check=False)
@@ -120,3 +120,9 @@ def test_it(talk, i):
     assert "No space left on device" in ended.stdout
     assert ", 0 lost" not in line
     assert len(suite.witnessed()) == 8
+    suite.results = "small/results"
+    if not (suite.folder / suite.results).exists():
+        assert suite.recover().returncode == 0
+    kept, saved = suite.kept()
+    record_property(*row_of("full disk of 256 KB, rest named", mode, kept, saved))
+    assert 0 < kept < saved == 8

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from harness import Suite, wait_until
+from harness import Suite, row_of, wait_until
 from pytest_arena_state import iterate_results, read_index
 
 SUITE = """
@@ -32,6 +34,7 @@ def test_it(arena_store, i):
         arena_store.save({"id": f"{os.environ['NAME']}-{i}", "messages": messages})
 """
 SESSIONS = 16
+Record = Callable[[str, object], None]
 
 
 def _start(folder: Path, name: str, *arguments: str) -> subprocess.Popen[str]:
@@ -47,7 +50,9 @@ def _start(folder: Path, name: str, *arguments: str) -> subprocess.Popen[str]:
 
 @pytest.mark.timeout(900)  # seconds: 16 sessions on a machine that is busy already
 @pytest.mark.parametrize("results", ["out", "out.jsonl", "out.json"])
-def test_sixteen_sessions_at_once_lose_nothing(tmp_path: Path, results: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sixteen_sessions_at_once_lose_nothing(
+    tmp_path: Path, results: str, monkeypatch: pytest.MonkeyPatch, record_property: Record
+) -> None:
     """Some have workers and some run the same tests, while a reader looks at every moment."""
     (tmp_path / "test_it.py").write_text(SUITE, encoding="utf-8")
     monkeypatch.setenv("SESSIONS", str(SESSIONS))
@@ -70,6 +75,8 @@ def test_sixteen_sessions_at_once_lose_nothing(tmp_path: Path, results: str, mon
     assert looked > 0
     index = read_index(tmp_path / results)
     runs = list(iterate_results(tmp_path / results))
+    kept = sum(len(run.messages) for run in runs)
+    record_property(*row_of("16 sessions side by side, some with workers", "serial", kept, SESSIONS * 4 * 3))
     assert index.total_runs == len(runs) == len(set(index.run_ids))
     counts = {name: sum(run.run_id.startswith(f"{name}-") for run in runs) for name in set(names)}
     assert counts == {name: 4 * names.count(name) for name in set(names)}
@@ -126,19 +133,20 @@ def test_a_living_session_is_not_taken_for_a_dead_one(tmp_path: Path) -> None:
     assert len(list(iterate_results(tmp_path / "out"))) == 8
 
 
-def test_random_kill_points_lose_nothing(tmp_path: Path) -> None:
+def test_random_kill_points_lose_nothing(tmp_path: Path, record_property: Record) -> None:
     """Twelve seeded moments; the long form of the suite takes two hundred in each mode."""
-    _random_kills(tmp_path, "serial", 12)
+    _random_kills(tmp_path, "serial", 12, record_property)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("mode", ["serial", "two workers", "two far workers"])
-def test_two_hundred_random_kill_points_lose_nothing(tmp_path: Path, mode: str) -> None:
-    _random_kills(tmp_path, mode, 200)
+def test_two_hundred_random_kill_points_lose_nothing(tmp_path: Path, mode: str, record_property: Record) -> None:
+    _random_kills(tmp_path, mode, 200, record_property)
 
 
-def _random_kills(folder: Path, mode: str, count: int) -> None:
+def _random_kills(folder: Path, mode: str, count: int, record_property: Record) -> None:
+    all_kept = all_saved = 0
     import random
 
     moments = random.Random(20261122)
@@ -170,3 +178,6 @@ def test_it(talk, i, monkeypatch):
             assert suite.recover().returncode == 0
         kept, saved = suite.kept()
         assert kept == saved, (n, save, kept, saved)
+        all_kept, all_saved = all_kept + kept, all_saved + saved
+        shutil.rmtree(suite.folder)
+    record_property(*row_of("SIGKILL at a random byte of a random write", mode, all_kept, all_saved))

@@ -62,6 +62,50 @@ def wait_until(condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
+# The rows of the table, which the README shows.
+EVENTS = """
+--maxfail=1
+-x
+16 sessions side by side, some with workers
+Ctrl-C
+Ctrl-C twice
+SIGABRT
+SIGKILL
+SIGKILL at a random byte of a random write
+SIGKILL of the controller
+SIGTERM to the controller
+a save of 50 MB on another disk
+a test that forks
+crash of a --tx socket worker
+damaged journal: another byte, named
+damaged journal: empty one beside it
+damaged journal: newer format
+damaged journal: torn last line
+failing pytest_sessionfinish elsewhere
+file-size limit of 20 KB, rest named
+found by the next session
+full disk of 256 KB, rest named
+internal error of another plugin
+journals removed
+no memory: MemoryError
+no memory: the out-of-memory killer
+os._exit
+os._exit on another disk (mount namespace)
+pytest-timeout, signal
+pytest-timeout, thread
+results directory read-only
+results directory removed
+results path becomes a file
+segmentation fault
+""".strip().splitlines()  # sorted
+
+
+def row_of(event: str, mode: str, kept: int, saved: int) -> tuple[str, str]:
+    """A property of a test's report, from which the table is made."""
+    assert event in EVENTS, f"the README has no row {event!r}"
+    return "fault", f"{event}|{mode}|{kept}/{saved}"
+
+
 @dataclass
 class Suite:
     """A suite in a folder of its own, run by a pytest of its own."""
@@ -72,6 +116,8 @@ class Suite:
     arguments: Sequence[str] = ()
     environment: dict[str, str] = field(default_factory=dict)
     results: str = "results"
+    prefix: Sequence[str] = ()
+    """A command that starts the suite's."""
 
     def write(self, source: str, conftest: str = "") -> None:
         """Write the suite."""
@@ -87,8 +133,8 @@ class Suite:
             loaded += ["-p", plugin]
         return subprocess.Popen(
             [
-                sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *loaded, *MODES.get(self.mode, ()),
-                f"--arena-results={self.results}", *self.arguments, *more,
+                *self.prefix, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *loaded,
+                *MODES.get(self.mode, ()), f"--arena-results={self.results}", *self.arguments, *more,
             ],
             cwd=self.folder,
             env={
@@ -146,7 +192,7 @@ class Suite:
             reported = self.reported()
         except (OSError, ValueError):
             reported = {}
-        kept = sum(min(count, len(reported[i].messages)) for i, count in saved.items() if i in reported)
+        kept = sum(min(count, _whole(reported[i])) for i, count in saved.items() if i in reported)
         return kept, sum(saved.values())
 
     def recover(self) -> subprocess.CompletedProcess[str]:
@@ -163,6 +209,10 @@ class Suite:
     def index_lost(self) -> list[str]:
         """What the index names as lost."""
         return [entry.what for entry in read_index(self.folder / self.results).completeness.lost]
+
+
+def _whole(run: RunResult) -> int:
+    return sum(not message.content.startswith("[this message was lost") for message in run.messages)
 
 
 @dataclass(frozen=True)
