@@ -304,7 +304,7 @@ def merge_session(
 def _verdicts_by_test(contents: Iterable[JournalContents]) -> dict[tuple[str, str, int], Verdict]:
     # A forked child saves for its parent's test, and only the parent knows how that ended.
     found = {}
-    for journal in contents:
+    for journal in sorted(contents, key=lambda journal: not journal.forked):
         for number, verdict in journal.verdicts.items():
             context = journal.contexts.get(number)
             if context is not None:
@@ -350,7 +350,10 @@ def _run(
     interrupted_by: str,
 ) -> MergedRun:
     context = journal.contexts.get(conversation.store, RunContext(worker=journal.worker))
-    if conversation.report is not None:
+    verdict = verdicts.get((context.worker, context.nodeid, context.attempt))
+    # A forked child may have finished its run and died on the way to telling its parent.
+    overruled = journal.forked and verdict is not None and verdict.outcome == "crashed"
+    if conversation.report is not None and not overruled:
         return MergedRun(
             context,
             conversation_id,
@@ -360,7 +363,6 @@ def _run(
             conversation.report,
             _composed_with_gap(journal.path, conversation) if conversation.gap else None,
         )
-    verdict = verdicts.get((context.worker, context.nodeid, context.attempt))
     died = verdict is None and bool(context.nodeid)
     if died:
         verdict = _verdict_of_the_dead(journal, context, interrupted_by)
