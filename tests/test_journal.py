@@ -205,13 +205,15 @@ def test_a_flipped_byte_costs_one_run_at_most_and_that_one_says_so(three_runs: P
     whole = three_runs.journal.read_bytes()
     contents = {f"{name}{n}" for name in "abc" for n in (1, 2, 3)}
 
-    for place in range(0, len(whole), 7):
+    last = len(whole) - 1
+    for place in [*range(0, last, 7), last]:
         three_runs.journal.write_bytes(whole[:place] + bytes([whole[place] ^ 0x01]) + whole[place + 1 :])
         result = merged(three_runs)
 
         whole_runs = [run for run in result.runs if said(run) == [f"{run.run_id}{n}" for n in (1, 2, 3)]]
         assert len(whole_runs) >= 2, place
-        assert result.lost, place
+        # Without its end the last line is that of a save which did not return.
+        assert result.troubles if place == last else result.lost, place
         for run in result.runs:
             if run not in whole_runs:
                 assert error_of(run), place
