@@ -1,6 +1,6 @@
 """What saving costs a suite: 5,000 tests that each save a 10 KB conversation.
 
-    python benchmarks/suite.py [--tests 5000] [--rounds 5] [--only TEXT] [--json FILE]
+    python benchmarks/suite.py [--tests 5000] [--rounds 5] [--only TEXT] [--json FILE] [--fail-above RATIO]
 
 Each variant is run in turn with the bare suite: the same tests, which build the same
 conversations and hand them to a store that drops them, without the plugin. Printed are medians
@@ -83,6 +83,7 @@ def run(folder: Path, arguments: Sequence[str], tests: int, *, save: bool) -> Co
     if not save:
         (folder / "conftest.py").write_text(STUB, encoding="utf-8")
     environment = {**os.environ, "TESTS": str(tests), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # modules are compiled once, as everywhere
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "xdist"]
     command += ["-p", "arena_state" if save else "no:arena_state"]
     started = time.perf_counter()
@@ -116,6 +117,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="", help="variants whose name contains this")
     parser.add_argument("--json", type=Path, help="write the table there, too")
+    parser.add_argument("--fail-above", type=float, help="exit with 1 where a ratio of CPU times is larger")
     options = parser.parse_args()
     machine = f"Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} cores"
     print(f"{options.tests:,} tests of 10 KB, {machine}, medians of {options.rounds} pairs\n")
@@ -133,6 +135,9 @@ def main() -> None:
     if options.json:
         table = {"machine": machine, "tests": options.tests, "rounds": options.rounds, "rows": rows}
         options.json.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+    slow = [row["variant"] for row in rows if options.fail_above and row["cpu"] > options.fail_above]
+    if slow:
+        raise SystemExit(f"more than {options.fail_above} times the CPU time of the bare suite: {'; '.join(slow)}")
 
 
 if __name__ == "__main__":
