@@ -120,6 +120,14 @@ class HeldFile:
                 os.close(descriptor)
 
 
+class NotWrittenError(OSError):
+    """A disk took a part of several lines; ``rest`` begins with the first line that is not whole."""
+
+    def __init__(self, error: OSError, rest: bytes) -> None:
+        super().__init__(error.errno, error.strerror)
+        self.rest = rest
+
+
 class LineSink(Protocol):
     """Where lines of a journal go."""
 
@@ -151,22 +159,23 @@ class JournalFile(HeldFile):
         self._torn = False
 
     def write_line(self, line: bytes) -> None:
-        """Write the line whole, going on after a short write.
+        """Write a line whole, or several, going on after a short write.
 
         Raises:
-            OSError: Part of it could not be written; the next line starts on a new one.
+            NotWrittenError: Part of it could not be written; the next line starts on a new one.
         """
         if not os.fstat(self.descriptor).st_nlink:
             self._restore()
-        if self._torn:
-            line = b"\n" + line
-        written = os.write(self.descriptor, line)
-        while written < len(line):
+        before = b"\n" if self._torn else b""
+        text = before + line
+        written = os.write(self.descriptor, text)
+        while written < len(text):
             try:
-                more = os.write(self.descriptor, line[written:])
-            except OSError:
+                more = os.write(self.descriptor, text[written:])
+            except OSError as error:
                 self._torn = True
-                raise
+                whole = max(text.rfind(b"\n", 0, written) + 1 - len(before), 0)
+                raise NotWrittenError(error, line[whole:]) from None
             written += more
         self._torn = False
 
@@ -244,7 +253,7 @@ class JournalWriter:
             self._sink.write_line(line)
         except OSError as error:
             self._refused(error)
-            self._keep_back(line)
+            self._keep_back(_rest_of(line, error))
 
     def retry(self) -> None:
         """Try again to write what was refused."""
@@ -253,6 +262,9 @@ class JournalWriter:
                 self._sink.write_line(self._kept_back[0])
             except OSError as error:
                 self._refused(error)
+                rest = _rest_of(self._kept_back[0], error)
+                self._kept_back_bytes -= len(self._kept_back[0]) - len(rest)
+                self._kept_back[0] = rest
                 return
             self._kept_back_bytes -= len(self._kept_back.pop(0))
 
@@ -276,6 +288,10 @@ class JournalWriter:
             return
         self._kept_back.append(line)
         self._kept_back_bytes += len(line)
+
+
+def _rest_of(line: bytes, error: OSError) -> bytes:
+    return error.rest if isinstance(error, NotWrittenError) else line
 
 
 # --- locks --------------------------------------------------------------------------------
