@@ -314,6 +314,10 @@ class SessionHooks(TestHooks):
                 reports.write(self._session.target)
                 self._further += reports.troubles
                 self._tell_hooks(self._session.target)
+                try:
+                    self._session.upload()
+                finally:
+                    self._restore_termination()
         self._restore_termination()
 
     def _tell_hooks(self, target: Target) -> None:
@@ -379,11 +383,15 @@ def _name_of_interruption(error: BaseException) -> str:
 
 
 def _target(config: pytest.Config) -> Target:
-    from .reading import Target
+    from .target import Target, is_url
 
     given, base = config.getoption("arena_results"), config.invocation_params.dir
     if not given:
         given, base = config.getini("arena_results"), config.rootpath
+    if is_url(given):
+        from . import cloud
+
+        return cloud.Place.of(given).target(cloud.root_for(config.rootpath), config.invocation_params.dir)
     return Target(Path(base, given).absolute(), str(given))
 
 
@@ -394,12 +402,18 @@ def _journals(config: pytest.Config) -> Path | None:
         return None  # of a path without a name, which the session complains about
 
 
-def _require_packing(config: pytest.Config) -> None:
+def _require_libraries(config: pytest.Config) -> None:
     from .packing import require
-    from .target import packing_of
+    from .target import is_url, packing_of
 
+    given = config.getoption("arena_results") or config.getini("arena_results")
     try:
-        require(packing_of(Path(config.getoption("arena_results") or config.getini("arena_results"))))
+        require(packing_of(Path(given)))
+        if is_url(given):
+            from . import cloud
+
+            cloud.Place.of(given)
+            cloud.require()
     except ConfigurationError as error:
         name = "--arena-results" if config.getoption("arena_results") else "arena_results"
         raise pytest.UsageError(f"{name}: {error}") from None
@@ -487,7 +501,7 @@ def register(config: pytest.Config) -> None:
             _report_dead_worker(channel, worker, error)
             return
     else:
-        _require_packing(config)
+        _require_libraries(config)
         hooks = SessionHooks(config)
     config.stash[HOOKS_KEY] = hooks
     config.pluginmanager.register(hooks, "arena_state_session")

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import __version__
 from ._text import plural, printable
@@ -19,6 +20,10 @@ from .errors import ArenaStateError, ConfigurationError
 from .reporters import FORMATS
 from .schema import SCHEMAS, read_schema
 from .summary import describe
+from .target import Target, is_url
+
+if TYPE_CHECKING:
+    from .cloud import Fetched
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -148,6 +153,15 @@ def _parser() -> argparse.ArgumentParser:
     recover.add_argument("path", metavar="PATH", help="the results path of the session, or the folder of its journals")
     recover.add_argument("-o", "--output", metavar="OUT", help="where the results go, when not where they were wanted")
 
+    upload = add(
+        *("upload", _upload, "results into an object store: what a session could not upload, or others"),
+        *("arena-results-upload/s3/bucket/name", "arena-results s3://bucket/name"),
+    )
+    upload.add_argument("path", metavar="PATH", help="results on disk")
+    upload.add_argument(
+        "url", metavar="URL", nargs="?", help="s3://, gs:// or az://; where their session wanted them when left out"
+    )
+
     validate = add(
         *("validate", _validate, "every file checked against the format"),
         *("arena-results", "arena-results.journals"),
@@ -223,6 +237,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _recover(options: argparse.Namespace) -> int:
+    from .cloud import noted_url
     from .recovery import recover
 
     recovery = recover(options.path, output=options.output)
@@ -240,13 +255,17 @@ def _recover(options: argparse.Namespace) -> int:
         _say(f"lost: {printable(entry['what'])}: {printable(entry['why'])}")
     for kind, count in sorted(merged.troubles.items()):
         _say(f"{printable(kind)}" + (f" ({count} times)" if count > 1 else ""))
+    if noted_url(recovery.target.path):
+        _say(f"to upload it: arena-state upload {printable(recovery.target.shown, 1000)}")
     return 0
 
 
 def _merge(options: argparse.Namespace) -> int:
     from .shards import merge
 
-    outcome = merge(options.paths, options.output, fail_on_conflict=options.on_conflict == "fail")
+    copies = [_copy_of(path) for path in options.paths]
+    paths = [path if copy is None else copy.path for path, copy in zip(options.paths, copies, strict=True)]
+    outcome = merge(paths, options.output, fail_on_conflict=options.on_conflict == "fail")
     whole = sum(not shard.problems for shard in outcome.shards)
     _say(
         f"merged {plural(whole, 'input')}: {describe(outcome.totals)} -> {printable(outcome.target.shown_index, 1000)}"
@@ -254,11 +273,36 @@ def _merge(options: argparse.Namespace) -> int:
     if outcome.conflicts:
         _say(f"{plural(outcome.conflicts, 'name')} of different runs: all are kept under names of their own")
     for problem in outcome.problems:
+        for copy in copies:
+            problem = problem if copy is None else copy.shown(problem)
         sys.stderr.write(f"arena-state: {printable(problem, 1000)}\n")
     if options.expect is not None and whole != options.expect:
         sys.stderr.write(f"arena-state: {options.expect} whole inputs were expected, {whole} were there\n")
         return 1
     return 1 if outcome.problems else 0
+
+
+def _copy_of(path: str) -> Fetched | None:
+    if not is_url(path):
+        return None
+    from .cloud import Fetched
+
+    return Fetched(path)
+
+
+def _upload(options: argparse.Namespace) -> int:
+    from . import cloud
+
+    path = Path(options.path)
+    noted = cloud.noted_url(path)
+    url = options.url or noted
+    if not url:
+        raise ConfigurationError(f"{options.path}: nothing says where it belongs: name a URL")
+    index = cloud.upload(path, url)
+    if url == noted:
+        cloud.forget(Target(path.absolute(), options.path, url))
+    _say(f"uploaded -> {printable(index, 1000)}")
+    return 0
 
 
 def _validate(options: argparse.Namespace) -> int:

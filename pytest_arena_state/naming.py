@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._\-=+,@~]+")
 _LIMIT = 150  # characters; leaves room for suffixes below the 255 bytes that file systems take
@@ -31,6 +32,12 @@ def safe_stem(run_id: str) -> str:
     if cleaned and cleaned == run_id and not reserved:
         return run_id
     return f"{cleaned or 'run'}~{digest(run_id)}"
+
+
+def is_file_name(stem: str) -> bool:
+    """Whether a stem names a file of its directory: the index of a stranger must not lead out of it."""
+    # By its name alone: on Windows, `C:x` leads to another drive.
+    return stem not in ("", ".", "..") and Path(stem).name == stem and not any(each in stem for each in "/\\\0")
 
 
 def name_runs(runs: Sequence[tuple[str, tuple[object, ...]]]) -> list[str]:

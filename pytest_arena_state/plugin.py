@@ -57,7 +57,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--arena-results",
         metavar="PATH",
         help="write a RunResult report of every conversation: to a directory, or to one file "
-        "when PATH ends in .jsonl, .jsonl.gz, .jsonl.zst or .json",
+        "when PATH ends in .jsonl, .jsonl.gz, .jsonl.zst or .json; to an object store when it is a URL",
     )
     group.addoption(
         "--arena-raw", action="store_true", default=False, help="keep raw requests and responses of LLM calls, too"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .index_reading import index_of
 from .stored import index_file, is_file_name, open_results, parse_run, run_files
-from .target import Form, Target
+from .target import Form, Target, is_url
 
 if TYPE_CHECKING:
     from .index import Index
@@ -29,12 +29,18 @@ def read_index(path: str | Path) -> Index:
     """Read an index: ours, Arena's, or the one within a ``.json``.
 
     Args:
-        path: The index file, or the results directory, ``.jsonl`` or ``.json`` that it belongs to.
+        path: The index file, or the results directory, ``.jsonl`` or ``.json`` that it belongs to; also the URL
+            of such results.
 
     Raises:
         OSError: It cannot be read.
         ResultsError: It is not an index.
     """
+    if is_url(path):
+        from .cloud import Fetched
+
+        copy = Fetched(str(path), index_only=True)
+        return index_of(index_file(copy.path))
     return index_of(index_file(Path(path)))
 
 

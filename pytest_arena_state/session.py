@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import results
 from ._wire import format_time
-from .errors import ArenaStateError
+from .errors import ArenaStateError, ResultsError
 from .journal import SUFFIX, ChannelSink, HeldFile, JournalFile, JournalWriter, is_held
 from .merge import CONTROLLER, Merged, journal_paths, merge_session
 from .recording import Recording, StoreRecording, token_of
@@ -309,6 +309,10 @@ class Outcome:
     kept: str = ""
     """Where the journals are that could not be published."""
     recovered_sessions: int = 0
+    uploaded: str = ""
+    """The URL of the index, where the results were uploaded."""
+    not_uploaded: str = ""
+    """Why they were not."""
 
 
 class Session:
@@ -337,6 +341,8 @@ class Session:
         self._replaced = results.marks_of(target) if not self.problem else {}
         self.directory = self._make_directory()
         (self.directory / _TOKEN_FILE).write_text(f"{self.token}\n{self.target.path}", encoding="utf-8")
+        if target.url:
+            self._note_url()
         # Held until everything is published: the journals are released before that.
         self._held = HeldFile(self.directory / _TOKEN_FILE)
         self._far: dict[str, JournalFile] = {}
@@ -372,6 +378,12 @@ class Session:
             directory = Path(tempfile.mkdtemp(prefix="arena-state-")) / self.id
             directory.mkdir()
         return directory
+
+    def _note_url(self) -> None:
+        from . import cloud
+
+        with suppress(OSError):  # as with everything about a place that takes nothing: the summary says so
+            cloud.note_url(self.target)
 
     # --- workers -------------------------------------------------------------------------------
 
@@ -431,6 +443,23 @@ class Session:
         finally:
             self._held.release()
         return self.outcome
+
+    def upload(self) -> None:
+        """Upload what was published, where the results have a URL. Never raises; the outcome says what came of it."""
+        target, outcome = self.target, self.outcome
+        if not target.url or outcome is None or outcome.totals is None or os.getpid() != self._pid:
+            return
+        from . import cloud
+
+        try:
+            outcome.uploaded = cloud.upload(target.path, target.url)
+        except (OSError, ValueError) as error:
+            outcome.not_uploaded = error.problem if isinstance(error, ResultsError) else _reason(error)
+        except BaseException as error:
+            outcome.not_uploaded = type(error).__name__
+            raise
+        else:
+            cloud.forget(target)
 
     def _wait_for_workers(self) -> list[str]:
         patience = 0.0 if self.impatient else _WORKER_PATIENCE

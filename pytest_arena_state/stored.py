@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import repeat
 from pathlib import Path
@@ -24,10 +24,10 @@ from .errors import ResultsError
 from .index import Index
 from .index_reading import IndexScan, scan_index
 from .models import RunResult
-from .naming import digest, safe_stem
+from .naming import digest, is_file_name, safe_stem
 from .packing import read_lines
 from .pieces import Where, pieces
-from .target import Target, form_of
+from .target import Target, form_of, is_url
 from .unfinished import Unfinished, has_journals
 
 if TYPE_CHECKING:
@@ -116,12 +116,15 @@ class StoredResults:
 
 
 def open_results(path: str | Path) -> StoredResults:
-    """Results on disk, in any form, journals included.
+    """Results in any form, journals included; of those with a URL there is a copy for as long as this is held.
 
     Raises:
         OSError: They cannot be read.
+        ConfigurationError: The URL is none, or a library is missing.
         ResultsError: There are none; what is there is named, and what could be done.
     """
+    if is_url(path):
+        return _open_copy(str(path))
     file, name = Path(path), str(path)
     if has_journals(file):
         unfinished = Unfinished.of(file)
@@ -135,6 +138,27 @@ def open_results(path: str | Path) -> StoredResults:
         lines = partial(_of_lines, file)
         return StoredResults(name, "jsonl", scan.header, partial(_named, lines, scan), scan, lines)
     return _open_document(file, name)
+
+
+def _open_copy(url: str) -> StoredResults:
+    from .cloud import Fetched
+
+    copy = Fetched(url)
+    try:
+        stored = open_results(copy.path)
+    except ResultsError as error:
+        raise ResultsError(copy.url, error.problem) from None
+    texts = stored.texts
+
+    def copied_runs() -> Iterator[StoredRun]:
+        for run in stored:  # as long as somebody iterates, the copy is held
+            yield replace(run, where=copy.shown(run.where))
+
+    def copied_texts() -> Iterator[tuple[str, bytes]]:
+        for where, text in texts() if texts is not None else ():
+            yield copy.shown(where), text
+
+    return replace(stored, name=copy.url, runs=copied_runs, texts=copied_texts if texts is not None else None)
 
 
 def nothing_there(path: Path) -> str:
@@ -151,12 +175,6 @@ def nothing_there(path: Path) -> str:
 
 
 # --- directories -------------------------------------------------------------------------------
-
-
-def is_file_name(stem: str) -> bool:
-    """Whether a stem names a file of its directory: the index of a stranger must not lead out of it."""
-    # By its name alone: on Windows, `C:x` leads to another drive.
-    return stem not in ("", ".", "..") and Path(stem).name == stem and not any(each in stem for each in "/\\\0")
 
 
 def run_files(directory: Path) -> list[Path]:

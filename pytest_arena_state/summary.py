@@ -53,7 +53,7 @@ def summary_lines(session: Session) -> list[str]:
     if merged.redacted:
         pieces.append(f"{merged.redacted.total():,} redacted")
     pieces.append(f"{len(merged.lost):,} lost")
-    shown = session.target.shown_index if totals is not None else outcome.kept
+    shown = (outcome.uploaded or session.target.shown_index) if totals is not None else outcome.kept
     lines = [f"arena: {', '.join(pieces)} -> {printable(shown, 1000)}"]
     if outcome.recovered_sessions:
         lines.append(
@@ -64,6 +64,9 @@ def summary_lines(session: Session) -> list[str]:
     lines += _listed(
         f"{kind}" + (f" ({count} times)" if count > 1 else "") for kind, count in sorted(merged.troubles.items())
     )
+    if outcome.not_uploaded:
+        lines.append(f"arena: not uploaded to {session.target.url}: {printable(outcome.not_uploaded, 1000)}")
+        lines.append(f"arena: to upload it: arena-state upload {printable(session.target.shown, 1000)}")
     if outcome.kept:
         lines.append(
             f"arena: journals are kept; to make the report: arena-state recover {printable(outcome.kept, 1000)}"

@@ -11,6 +11,11 @@ Form: TypeAlias = Literal["directory", "jsonl", "json"]
 Packing: TypeAlias = Literal["", "gz", "zst"]
 
 
+def is_url(path: object) -> bool:
+    """Whether results are in an object store."""
+    return isinstance(path, str) and path.startswith(("s3://", "gs://", "az://"))
+
+
 def packing_of(path: Path) -> Packing:
     """How a file of lines is compressed, by the ending of its name; empty when it is not."""
     name = path.name
@@ -31,6 +36,8 @@ class Target:
     """Absolute."""
     shown: str
     """As the user gave it, for messages."""
+    url: str = ""
+    """Where they are uploaded to when they are whole; empty when they stay."""
 
     @property
     def form(self) -> Form:
@@ -67,6 +74,8 @@ class Target:
     def check(self) -> str:
         """Why nothing can be written here; empty when it looks possible."""
         path, shown = self.path, self.shown
+        if is_url(shown):
+            return f"{shown!r}: write it to a disk, and then `arena-state upload` it"
         if path.name.endswith((".json.gz", ".json.zst")) and not path.is_dir():
             return f"{shown!r}: a .json is never compressed, a .jsonl.gz or .jsonl.zst is"
         if self.form == "directory" and path.exists() and not path.is_dir():
@@ -81,4 +90,4 @@ class Target:
         return ""
 
 
-__all__ = ["Form", "Packing", "Target", "form_of", "packing_of"]
+__all__ = ["Form", "Packing", "Target", "form_of", "is_url", "packing_of"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from .index_reading import IndexScan, scan_index
 from .merge import journal_paths, read_journal
 from .models import RunResult
 from .stored import StoredResults, StoredRun, Texts, kind_of, nothing_there, open_results
-from .target import form_of
+from .target import form_of, is_url
 from .unfinished import has_journals, sessions_in
 
 if TYPE_CHECKING:
@@ -43,6 +43,13 @@ def validate(path: str | Path) -> Iterator[Finding]:
         OSError: They cannot be read.
         ResultsError: There is nothing at the path.
     """
+    if is_url(path):
+        from .cloud import Fetched
+
+        copy = Fetched(str(path))
+        for finding in validate(copy.path):
+            yield replace(finding, file=copy.shown(finding.file))
+        return
     file = Path(path)
     if has_journals(file):
         for session in sessions_in(file):

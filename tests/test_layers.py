@@ -48,6 +48,7 @@ CORE = (
     "pieces",
     "index",
     "index_reading",
+    "cloud",
     "unfinished",
     "stored",
     "reading",

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
 from ..errors import ConfigurationError
+from ..target import is_url
 
 if TYPE_CHECKING:
     from .source import Source
@@ -97,6 +98,8 @@ def write_report(
     """
     from .source import Source, open_source
 
+    if is_url(out):
+        raise ConfigurationError("a report is written to a disk, not to an object store")
     path = Path(out)
     write = format_of(path, format).write
     opened = source if isinstance(source, Source) else open_source(source)
