@@ -14,7 +14,20 @@ from typing import IO, Annotated, Any, ClassVar, Self
 
 from pydantic import Field
 
-from ._wire import NoneIsEmptyList, NoneIsEmptyMap, Text, TextList, TextMap, Time, WireModel, dumps, loads, parse_time
+from ._wire import (
+    FreeMap,
+    NoneIsEmptyList,
+    NoneIsEmptyMap,
+    Text,
+    TextList,
+    TextMap,
+    Time,
+    WireModel,
+    dumps,
+    loads,
+    parse_time,
+)
+from .rates import rate_of
 
 FORMAT_VERSION = 1
 
@@ -65,6 +78,17 @@ class IndexRow(WireModel):
     labels: TextMap = Field(default_factory=dict)
 
 
+class IndexTrials(WireModel):
+    """How often a scenario passed with a provider, where it was tried more than once."""
+
+    always_written: ClassVar[frozenset[str]] = frozenset(("*",))
+
+    scenario_id: Text = ""
+    provider_id: Text = ""
+    trial_results: FreeMap = Field(default_factory=dict)
+    """``trial_count``, ``passed``, ``pass_rate`` with its 95 % interval, ``pass_hat_k``."""
+
+
 class Index(WireModel):
     """The index of results: Arena's keys, and ours beside them."""
 
@@ -92,6 +116,7 @@ class Index(WireModel):
     skipped: int = 0
     cached_tokens: int = 0
     runs: Annotated[list[IndexRow], NoneIsEmptyList] = Field(default_factory=list)
+    trials: Annotated[list[IndexTrials], NoneIsEmptyList] = Field(default_factory=list)
     completeness: Completeness = Field(default_factory=Completeness)
 
 
@@ -169,6 +194,7 @@ class IndexBuilder:
         self._first = True
         self.totals = Totals()
         self._names: tuple[set[str], set[str], set[str], set[str]] = (set(), set(), set(), set())
+        self._trials: dict[tuple[str, str], list[int]] = {}
         self._ended: datetime | None = None
         self._last_end = ""
 
@@ -192,6 +218,10 @@ class IndexBuilder:
         scenarios.add(row["scenario_id"])
         providers.add(row["provider_id"])
         regions.add(row["region"])
+        if row["status"] != "skipped":
+            counts = self._trials.setdefault((row["scenario_id"], row["provider_id"]), [0, 0])
+            counts[0] += row["status"] == "passed"
+            counts[1] += 1
         comma, gap = (b"", b"") if self._first else (b",", b",\n    " if self._lines else b",")
         self._first = False
         self._stems.write(comma + dumps(stem))
@@ -244,6 +274,11 @@ class IndexBuilder:
             format_version=FORMAT_VERSION,
             skipped=totals.statuses["skipped"],
             cached_tokens=totals.cached_tokens,
+            trials=[
+                IndexTrials(scenario_id=scenario, provider_id=provider, trial_results=rate_of(passed, total))
+                for (scenario, provider), (passed, total) in sorted(self._trials.items())
+                if total > 1
+            ],
         ).to_dict() | {"completeness": completeness, **(more or {})}
         between = b",\n" if self._lines else b","
         out.write(b"{\n" if self._lines else b"{")

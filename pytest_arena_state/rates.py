@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 _Z_95 = 1.959963984540054  # standard deviations that hold 95 % of a normal distribution
 
@@ -42,6 +43,23 @@ def pass_hat_k(passed: int, total: int, k: int) -> float | None:
     The unbiased estimate: the share of all selections of ``k`` trials in which every one passed.
     """
     return math.comb(passed, k) / math.comb(total, k) if 0 < k <= total else None
+
+
+def rate_of(passed: int, total: int) -> dict[str, Any]:
+    """What trials that passed or failed tell: the rate, its interval, and pass^k for each k up to ten.
+
+    Raises:
+        ValueError: There are no trials, or more passed than there are.
+    """
+    interval = wilson(passed, total)
+    return {
+        "trial_count": total,
+        "passed": passed,
+        "pass_rate": passed / total,
+        "pass_rate_low": interval.low,
+        "pass_rate_high": interval.high,
+        "pass_hat_k": {str(k): pass_hat_k(passed, total, k) for k in range(1, min(total, 10) + 1)},
+    }
 
 
 def quantile(values: Iterable[float], share: float) -> float | None:
@@ -89,4 +107,4 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return corrected
 
 
-__all__ = ["Interval", "fisher_exact", "holm", "mean", "pass_hat_k", "quantile", "wilson"]
+__all__ = ["Interval", "fisher_exact", "holm", "mean", "pass_hat_k", "quantile", "rate_of", "wilson"]

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from .rates import Interval, mean, pass_hat_k, quantile, wilson
+from .rates import Interval, mean, pass_hat_k, quantile, rate_of, wilson
 
 if TYPE_CHECKING:
     from .index import IndexRow
@@ -250,18 +250,9 @@ def trial_results(cell: Cell) -> dict[str, Any] | None:
 
     ``pass_hat_k`` holds an estimate for each k up to the number of trials, at most ten.
     """
-    if cell.trials < 2 or cell.interval is None:
+    if cell.trials < 2:
         return None
-    return {
-        "trial_count": cell.trials,
-        "passed": cell.passed,
-        "pass_rate": cell.pass_rate,
-        "pass_rate_low": cell.interval.low,
-        "pass_rate_high": cell.interval.high,
-        "pass_hat_k": {str(k): cell.pass_hat(k) for k in range(1, min(cell.trials, 10) + 1)},
-        "flaky": list(cell.flaky),
-        "flakiness": cell.flakiness,
-    }
+    return {**rate_of(cell.passed, cell.trials), "flaky": list(cell.flaky), "flakiness": cell.flakiness}
 
 
 __all__ = ["Cell", "Tally", "Trial", "case_of", "cell_of", "cells_in_order", "cells_of", "trial_of", "trial_results"]

@@ -26,7 +26,7 @@ from pytest_arena_state import (
 from pytest_arena_state._wire import WireModel
 from pytest_arena_state.cli import main
 from pytest_arena_state.errors import ConfigurationError
-from pytest_arena_state.index import Completeness, IndexRow, LostEntry
+from pytest_arena_state.index import Completeness, IndexRow, IndexTrials, LostEntry
 from pytest_arena_state.models import (
     AssertionsSummary,
     ConversationValidationResult,
@@ -135,7 +135,9 @@ def index_with_everything() -> dict[str, Any]:
     """An index in which no field is empty."""
     row = IndexRow(run_id="a", file="a.json", status="passed", labels={"k": "v"})
     lost = Completeness(lost=[LostEntry(what="a", why="b")], redacted={"KEY": 1}, troubles={"kind": 1})
-    index = Index(total_runs=1, timestamp=NOW, format_version=1, runs=[row], completeness=lost).to_dict()
+    trials = [IndexTrials(scenario_id="s", provider_id="p", trial_results={"trial_count": 2})]
+    whole = Index(total_runs=1, timestamp=NOW, format_version=1, runs=[row], trials=trials, completeness=lost)
+    index = whole.to_dict()
     return index | {name: ["x"] for name in ("run_ids", "scenarios", "providers", "regions", "prompt_packs")}
 
 

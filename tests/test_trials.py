@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pytest_arena_state.models import RunResult
 from pytest_arena_state.rates import pass_hat_k, quantile, wilson
-from pytest_arena_state.results import IndexRow
+from pytest_arena_state.results import IndexRow, make_index
 from pytest_arena_state.trials import Cell, Trial, case_of, cells_of, trial_of, trial_results
 
 counts = st.integers(1, 500).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total)))
@@ -189,3 +189,27 @@ def test_trial_results_tell_rate_interval_and_flakiness() -> None:
 
 def test_one_run_has_no_trial_results() -> None:
     assert trial_results(cell(trial())) is None
+
+
+def test_the_index_says_how_trials_went() -> None:
+    """Repeats and reruns are trials; what was tried once, or was skipped, is none."""
+    row = {**IndexRow().to_dict(), "scenario_id": "refund", "provider_id": "gpt"}
+    rows = [
+        {**row, "status": "passed"},
+        {**row, "status": "failed", "superseded": True},
+        {**row, "status": "skipped"},
+        {**row, "status": "passed", "provider_id": "other"},
+    ]
+
+    index = make_index(
+        [(str(n), each) for n, each in enumerate(rows)], prompt_packs=(), timestamp=None, completeness={}
+    )
+
+    [only] = index["trials"]
+    assert (only["scenario_id"], only["provider_id"]) == ("refund", "gpt")
+    assert {key: only["trial_results"][key] for key in ("trial_count", "passed", "pass_rate", "pass_hat_k")} == {
+        "trial_count": 2,
+        "passed": 1,
+        "pass_rate": 0.5,
+        "pass_hat_k": {"1": 0.5, "2": 0.0},
+    }
