@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .index_reading import index_of
+from .loading import LoadedRuns
 from .stored import index_file, is_file_name, open_results, parse_run, run_files
 from .target import Form, Target, is_url
 
@@ -47,25 +48,30 @@ def read_index(path: str | Path) -> Index:
 def load_results(path: str | Path) -> Sequence[RunResult]:
     """Read results back: a directory, a ``.jsonl``, a ``.json`` of many runs or of one, or journals.
 
-    Directories are read by their index where there is one, else file by file, so that what
-    Arena wrote can be read as well.
+    The sequence reads a run each time it is asked for it, so it takes as little memory for a million runs as for
+    ten; ``list(load_results(path))`` has them all at once. To go through it once in its order is to read the file
+    once. A length, an index or a slice has the results looked through first, and those that are compressed or one
+    document unpacked onto the disk. A run that is changed is not changed in the sequence, which reads it anew.
+
+    Directories are read by their index where there is one, else file by file, so that what Arena wrote can be read
+    as well. Results with a URL are downloaded now, and their copy goes with the sequence.
 
     Raises:
-        OSError: Something cannot be read.
-        ResultsError: A file is not what it should be; it is named.
+        OSError: Now, where nothing is there or it cannot be read; for a run's own file when it is asked for.
+        ResultsError: The same, where something is not what it should be; it is named.
+        ConfigurationError: A library is missing that unpacks or downloads it.
     """
-    return list(iterate_results(path))
+    return LoadedRuns(open_results(path))
 
 
 def iterate_results(path: str | Path) -> Iterator[RunResult]:
-    """The same, one run at a time."""
-    results = open_results(path)
-    if results.texts is not None:
-        for where, text in results.texts():
-            yield parse_run(text, where)
-        return
-    for stored in results:
-        yield stored.load()
+    """The same, one run at a time and once.
+
+    Raises:
+        OSError: Something cannot be read; when it comes to it.
+        ResultsError: A file is not what it should be; it is named.
+    """
+    yield from LoadedRuns(open_results(path))
 
 
 __all__ = ["Form", "Target", "is_file_name", "iterate_results", "load_results", "load_run", "read_index", "run_files"]

@@ -104,6 +104,8 @@ class StoredResults:
     scan: IndexScan = field(default_factory=IndexScan)
     texts: Texts | None = None
     """Of results in one file: the JSON of each run with its place, whatever the index says."""
+    file: Path | None = None
+    """That one file, where it stays where it is."""
 
     def __iter__(self) -> Iterator[StoredRun]:
         """The runs, in the order of the index.
@@ -136,7 +138,7 @@ def open_results(path: str | Path) -> StoredResults:
     if form_of(file) == "jsonl":
         scan = scan_index(index_file(file)) if index_file(file).exists() else IndexScan()
         lines = partial(_of_lines, file)
-        return StoredResults(name, "jsonl", scan.header, partial(_named, lines, scan), scan, lines)
+        return StoredResults(name, "jsonl", scan.header, partial(_named, lines, scan), scan, lines, file)
     return _open_document(file, name)
 
 
@@ -158,7 +160,8 @@ def _open_copy(url: str) -> StoredResults:
         for where, text in texts() if texts is not None else ():
             yield copy.shown(where), text
 
-    return replace(stored, name=copy.url, runs=copied_runs, texts=copied_texts if texts is not None else None)
+    copied = copied_texts if texts is not None else None
+    return replace(stored, name=copy.url, runs=copied_runs, texts=copied, file=None)
 
 
 def nothing_there(path: Path) -> str:

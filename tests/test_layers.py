@@ -52,6 +52,7 @@ CORE = (
     "cloud",
     "unfinished",
     "stored",
+    "loading",
     "reading",
     "results",
     "recording",

@@ -370,7 +370,7 @@ def test_the_index_of_a_stranger_leads_nowhere(tmp_path: Path, ours: bool) -> No
     (out / "index.json").write_text(json.dumps(index), encoding="utf-8")
 
     with pytest.raises(ResultsError, match="cannot be the name of a run's file"):
-        load_results(out)
+        list(load_results(out))
     outcome = publish(out, "a")
 
     assert outcome.problem == ""
@@ -605,7 +605,7 @@ def test_what_is_no_result_is_named(tmp_path: Path, name: str, make: Callable[[P
     make(tmp_path / name)
 
     with pytest.raises(OSError, match=named) as caught:
-        load_results(tmp_path / name)
+        list(load_results(tmp_path / name))
 
     assert name in str(caught.value)
 
@@ -615,7 +615,7 @@ def test_a_run_that_the_index_names_and_that_is_gone_is_an_error(tmp_path: Path)
     (tmp_path / "out" / "a.json").unlink()
 
     with pytest.raises(FileNotFoundError, match=r"a\.json"):
-        load_results(tmp_path / "out")
+        list(load_results(tmp_path / "out"))
 
 
 @pytest.mark.parametrize(("content", "named"), [("{", "not JSON"), ("[1]", "not an index"), ("{}", "'run_ids'")])
