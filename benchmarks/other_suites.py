@@ -68,7 +68,7 @@ PROJECTS = {
         Project("click", "tests"),
         Project("jinja2", "tests", ("trio",)),
         Project("werkzeug", "tests", ("ephemeral-port-reserve", "pytest-timeout", "watchdog", "cryptography")),
-        Project("jsonschema", "jsonschema", ("jsonschema-specifications",)),
+        Project("jsonschema", "jsonschema", ("jsonpath-ng", "jsonschema-specifications")),
         Project("packaging", "tests", ("pretend", "tomli-w", "hypothesis")),
         Project("python-dateutil", "tests", ("freezegun", "hypothesis", "pytest-subtests<1")),
         Project(
@@ -213,6 +213,8 @@ def compare(bench: Bench, workers: Sequence[str], rounds: int) -> Iterator[str]:
                 if base:
                     by_itself |= differences(base, run)
                 base = run
+                if not run.outcomes:
+                    raise SystemExit(f"{title}: no test ran; see {bench.folder / 'output.txt'}")
             assert base is not None
             ratios[way.name].append(run.seconds / base.seconds)
             different[way.name] |= differences(base, run)

@@ -443,7 +443,7 @@ def test_fails(arena_store, number):
 
 @pytest.fixture
 def able(street: Street) -> bool:
-    """Whether pytest-forked can report that a test passed. Since 9.1 pytest's reports hold what it cannot write."""
+    """Whether pytest-forked can report that a test passed. Those of pytest 9.2 hold what 1.7.5 cannot write."""
     if find_spec("pytest_forked") is None or not hasattr(os, "fork"):
         pytest.skip("pytest-forked is not installed")
     street.suite.write("def test_it(): pass")
