@@ -177,7 +177,12 @@ def process_type() -> type[Process]:
 
 @pytest.fixture(autouse=True)
 def _inner_runs_load_no_neighbour(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Inner runs have this plugin and xdist, whatever else is installed where these tests run."""
+    """Inner runs have this plugin and xdist, whatever else is installed where these tests run.
+
+    They are no runs of CI, wherever these tests run: pytest prints more there, and a step summary is the step's own.
+    """
+    for name in ("CI", "BUILD_NUMBER", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.delenv(name, raising=False)
     if "pytester" in request.fixturenames:
         request.getfixturevalue("pytester")  # first, because it removes PYTEST_ADDOPTS
         monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
