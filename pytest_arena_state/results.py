@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 from . import document
 from ._text import plural
 from ._wire import dumps, loads, parse_time
-from .catalogue import KEPT, RUN, Catalogue, Entry
+from .catalogue import KEPT, RUN, Catalogue, Entry, Named
 from .errors import ResultsError
 from .index import (
     Completeness,
@@ -39,6 +39,7 @@ from .merge import Merged, SliceReader
 from .naming import digest
 from .packing import open_packed
 from .reading import is_file_name, iterate_results, load_results, load_run, read_index, run_files
+from .repeats import Repeats
 from .stored import open_results
 from .target import Form, Target
 
@@ -176,6 +177,7 @@ def publish(
         if kept:
             index.note(old.prompt_packs, old.timestamp)
         catalogue.add_merged(merged)
+        repeats = Repeats.of(merged, catalogue, reader, token)
         for run in catalogue:
             entry, name = run.entry, run.name
             if entry.source == KEPT:
@@ -191,7 +193,7 @@ def publish(
                 except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
                     lost.append({"what": entry.run_id, "why": f"its journal cannot be read: {error}"})
                     continue
-                body = writer.body(before, messages, after)
+                body = repeats.told(entry.number, writer.body(before, messages, after))
                 if run.taken:
                     if writer.holds(name, body):
                         continue  # the same bytes are the same run
@@ -201,11 +203,12 @@ def publish(
             else:
                 text = reader.read(merged.ledgers[entry.source].path, entry.row_offset, entry.row_length)
                 row = loads(text)
+                told = repeats.told(entry.number, writer.staged(run)) if entry.number in repeats else None
                 if run.taken:
-                    if writer.holds_staged(name, entry):
+                    if writer.holds_staged(name, entry, told):
                         continue
                     name = f"{name}~{entry.token}"
-                file = writer.adopt(name, entry)
+                file = writer.adopt(name, entry, told)
                 prompt_pack, ended = entry.prompt_pack, entry.ended
             if row.get("file") != file or run.superseded:
                 row = {"run_id": row["run_id"], "file": file, **row, "superseded": run.superseded}
@@ -354,9 +357,17 @@ class _DirectoryWriter:
         except OSError:
             return False
 
-    def holds_staged(self, name: str, entry: Entry) -> bool:
+    def staged(self, run: Named) -> bytes:
+        folder = self._ledgers[run.entry.source].folder
+        try:
+            return (folder / run.entry.file).read_bytes()
+        except FileNotFoundError:  # an earlier try has given it its name
+            name = f"{run.name}~{run.entry.token}" if run.taken else run.name
+            return (folder / f"{name}.json").read_bytes()
+
+    def holds_staged(self, name: str, entry: Entry, told: bytes | None) -> bool:
         staged = self._ledgers[entry.source].folder / entry.file
-        if not self.holds(name, staged.read_bytes()):
+        if not self.holds(name, told or staged.read_bytes()):
             return False
         staged.unlink()
         return True
@@ -373,10 +384,12 @@ class _DirectoryWriter:
         (self._own / file).write_bytes(body)
         return file
 
-    def adopt(self, name: str, entry: Entry) -> str:
+    def adopt(self, name: str, entry: Entry, told: bytes | None) -> str:
         file = f"{name}.json"
+        folder = self._ledgers[entry.source].folder
+        if told is not None and (folder / entry.file).exists():
+            write_whole(folder / entry.file, told, self._staging)
         if file != entry.file:
-            folder = self._ledgers[entry.source].folder
             try:
                 (folder / entry.file).rename(folder / file)
             except FileNotFoundError:
@@ -442,8 +455,14 @@ class _OneFileWriter:
     def holds(self, name: str, body: bytes) -> bool:
         return name in self._older and self._older.read(name) == body
 
-    def holds_staged(self, name: str, entry: Entry) -> bool:
-        return self.holds(name, self._parts.read(self._ledgers[entry.source].part, entry.offset, entry.length))
+    def staged(self, run: Named) -> bytes:
+        return self._staged(run.entry)
+
+    def _staged(self, entry: Entry) -> bytes:
+        return self._parts.read(self._ledgers[entry.source].part, entry.offset, entry.length)
+
+    def holds_staged(self, name: str, entry: Entry, told: bytes | None) -> bool:
+        return self.holds(name, told or self._staged(entry))
 
     def keep(self, name: str) -> None:
         self.add(name, self._older.read(name))
@@ -457,8 +476,8 @@ class _OneFileWriter:
         self._first = False
         return self._target.path.name
 
-    def adopt(self, name: str, entry: Entry) -> str:
-        return self.add(name, self._parts.read(self._ledgers[entry.source].part, entry.offset, entry.length))
+    def adopt(self, name: str, entry: Entry, told: bytes | None) -> str:
+        return self.add(name, told or self._staged(entry))
 
     def close(self) -> None:
         self._parts.__exit__()

@@ -110,8 +110,9 @@ class Stager:
                     _append(self._part, self._bodies)
             self._count += 1
             head = dumps([*names, stem, file, offset, length])[:-1]
-            # Both are JSON already: the prompt pack, and when the run ended.
-            self._lines += b"%b,%b,%b]\t%b\n" % (head, pieces.field("PromptPack"), pieces.field("EndTime"), row)
+            # All are JSON already: the prompt pack, when the run ended, and what was asserted.
+            given = pieces.field("PromptPack"), pieces.field("EndTime"), row, pieces.field("conversation_assertions")
+            self._lines += b"%b,%b,%b]\t%b\t%b\n" % (head, *given)
             if len(self._lines) > _FLUSH:
                 self._flush()
         except OSError:
@@ -201,8 +202,8 @@ class Ledger:
         with self.path.open("rb") as stream:
             start = 0
             for _, line in zip(range(self.count), stream, strict=False):
-                head, _, row = line.partition(b"\t")
-                yield StagedRun._make((*loads(head), start + len(head) + 1, len(row) - 1))
+                head, row, _ = line.split(b"\t")
+                yield StagedRun._make((*loads(head), start + len(head) + 1, len(row)))
                 start += len(line)
 
 

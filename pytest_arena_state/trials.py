@@ -16,9 +16,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .rates import Interval, mean, pass_hat_k, quantile, rate_of, wilson
+from .rates import Interval, mean, pass_hat_k, quantile, wilson
 
 if TYPE_CHECKING:
     from .index import IndexRow
@@ -245,14 +245,4 @@ def _place(run: Trial) -> tuple[str, str]:
     return run.scenario_id, run.provider_id
 
 
-def trial_results(cell: Cell) -> dict[str, Any] | None:
-    """A cell as ``trial_results`` of its runs; None when there are fewer than two trials.
-
-    ``pass_hat_k`` holds an estimate for each k up to the number of trials, at most ten.
-    """
-    if cell.trials < 2:
-        return None
-    return {**rate_of(cell.passed, cell.trials), "flaky": list(cell.flaky), "flakiness": cell.flakiness}
-
-
-__all__ = ["Cell", "Tally", "Trial", "case_of", "cell_of", "cells_in_order", "cells_of", "trial_of", "trial_results"]
+__all__ = ["Cell", "Tally", "Trial", "case_of", "cell_of", "cells_in_order", "cells_of", "trial_of"]

@@ -54,6 +54,7 @@ CORE = (
     "stored",
     "loading",
     "reading",
+    "repeats",
     "results",
     "recording",
     "session",

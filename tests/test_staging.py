@@ -98,6 +98,7 @@ def test_staged_runs_are_what_the_journal_says(tmp_path: Path, form: str, old: b
     staged, merged = finish_both_ways(session, tmp_path / "two")
 
     assert len(load_results(path)) == 15
+    assert [run.run_id for run in load_results(path) if run.trial_results] == ["B", "a", "con", "again", "../../etc"]
     assert sorted(staged) == sorted(merged)
     for name, content in staged.items():
         assert content == merged[name], name

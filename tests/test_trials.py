@@ -1,6 +1,5 @@
 """Repeats and reruns as trials: what is a trial of what, and what may be said of them."""
 
-import math
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 from pytest_arena_state.models import RunResult
 from pytest_arena_state.rates import pass_hat_k, quantile, wilson
 from pytest_arena_state.results import IndexRow, make_index
-from pytest_arena_state.trials import Cell, Trial, case_of, cells_of, trial_of, trial_results
+from pytest_arena_state.trials import Cell, Trial, case_of, cells_of, trial_of
 
 counts = st.integers(1, 500).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total)))
 
@@ -175,20 +174,6 @@ def test_a_cell_without_trials_measures_nothing() -> None:
     empty = cell(trial("skipped"))
 
     assert (empty.mean_cost_usd, empty.median_ns, empty.pass_rate, empty.interval) == (None, None, None, None)
-
-
-def test_trial_results_tell_rate_interval_and_flakiness() -> None:
-    results = trial_results(cell(trial("passed"), trial("passed"), trial("failed")))
-
-    assert results is not None
-    assert (results["trial_count"], results["passed"], results["flaky"]) == (3, 2, ["test_a"])
-    assert results["pass_rate_low"] < results["pass_rate"] < results["pass_rate_high"]
-    assert results["pass_hat_k"] == {"1": pytest.approx(2 / 3), "2": pytest.approx(1 / 3), "3": 0.0}
-    assert math.isclose(results["flakiness"], 2 / 3)
-
-
-def test_one_run_has_no_trial_results() -> None:
-    assert trial_results(cell(trial())) is None
 
 
 def test_the_index_says_how_trials_went() -> None:
