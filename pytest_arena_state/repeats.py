@@ -173,8 +173,8 @@ def _key(row: Mapping[str, Any]) -> bytes:
 
 
 def _staged_keys(ledger: Ledger) -> Iterator[bytes]:
-    # To parse every row of a large session is spared: this package writes these keys in this order, and a quote within a
-    # text is escaped, so what lies between them is scenario and provider.
+    # To parse every row of a large session is spared: this package writes these keys in this order, and a quote within
+    # a text is escaped, so what lies between them is scenario and provider.
     with ledger.path.open("rb") as stream:
         for line in islice(stream, ledger.count):
             begin = line.find(b',"scenario_id":', line.find(b"\t"))

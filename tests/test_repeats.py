@@ -75,7 +75,8 @@ def test_the_file_is_laid_out_as_any_other(suite: Suite, run_args: list[str]) ->
     first, *_ = [path for path in suite.results.glob("*.json") if b"trial_results" in path.read_bytes()]
     lines = first.read_text(encoding="utf-8").splitlines()
     assert lines[-2].startswith('  "trial_results": {')
-    assert lines[-3].startswith('  "conversation_assertions": {') and lines[-3].endswith(",")
+    assert lines[-3].startswith('  "conversation_assertions": {')
+    assert lines[-3].endswith(",")
     assert json.loads("\n".join(lines))["RunID"].endswith("test_refund[0]")
 
 
