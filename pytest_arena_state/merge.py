@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from . import document
-from ._wire import format_time, loads
-from .journal import SUFFIX, Damage, PieceReader, Record, Slice, read_records
+from ._wire import dumps, format_time, loads
+from .journal import SUFFIX, Damage, PieceReader, Record, read_records
 from .staging import Ledger, read_ledger
 from .telemetry import facts_of
 from .verdict import RunContext, Verdict, crashed, fill_in, interrupted
@@ -37,6 +37,8 @@ MOST_MISSING = 1_000_000  # messages in one journal; a record that is not ours m
 #: There are very many of them, and as numbers in a row they take an eighth of what objects do.
 Places: TypeAlias = "array[int]"
 _LOST = array("q", (-1, 0))
+_ALIKE = 1000  # values that are kept to be shared
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -48,9 +50,9 @@ class _Conversation:
     next: int = 0
     changed: int = 0  # nanoseconds since the epoch, of the last change
     messages: Places = field(default_factory=lambda: array("q"))
-    head: dict[str, Any] = field(default_factory=dict)
-    metadata: dict[str, Any] | None = None
-    report: tuple[Slice, ...] | None = None  # before, after, row: when the process finished the run itself
+    head: bytes = b"{}"  # JSON, like the metadata: a tenth of what dicts take, and mostly not looked at
+    metadata: bytes | None = None
+    report: Places | None = None  # before, after, row: when the process finished the run itself
     run_id: str = ""  # as the report has it
     gap: bool = False
 
@@ -77,6 +79,13 @@ class JournalContents:
     forked: bool = False
     missing: int = 0
     """Messages that records count and no record brings."""
+    same: dict[Any, Any] = field(default_factory=dict)
+    """What many conversations have alike, so that it is in memory once."""
+
+    def once(self, value: T) -> T:
+        """This value, or an equal one that was there before."""
+        known: T = self.same.setdefault(value, value) if len(self.same) < _ALIKE else self.same.get(value, value)
+        return known
 
 
 def read_journal(path: Path) -> JournalContents:
@@ -104,7 +113,7 @@ def _apply(contents: JournalContents, record: Record) -> None:
         case "store":
             contents.contexts[fields["s"]] = RunContext.from_dict(fields["context"])
         case "verdict":
-            contents.verdicts[fields["s"]] = Verdict.from_dict(fields["verdict"])
+            contents.verdicts[fields["s"]] = contents.once(Verdict.from_dict(fields["verdict"]))
         case "delete" | "withdraw":
             contents.deleted.add(fields["c"])
             if fields["k"] == "withdraw":
@@ -142,10 +151,10 @@ def _apply_change(contents: JournalContents, record: Record) -> None:
     if "id" in fields:
         conversation.id = str(fields["id"])
     if fields["k"] == "metadata":
-        conversation.metadata = dict(fields["metadata"])
+        conversation.metadata = dumps(dict(fields["metadata"]))
         return
     if fields.get("head") is not None:
-        conversation.head = dict(fields["head"])
+        conversation.head = contents.once(dumps(dict(fields["head"])))
     messages = conversation.messages
     _resize(contents, messages, int(fields["n"]), given=len(record.values))
     at = fields.get("at")
@@ -178,7 +187,8 @@ def _apply_report(contents: JournalContents, record: Record) -> None:
     if version > conversation.next:
         conversation.gap, conversation.next = True, version
         _resize(contents, conversation.messages, int(fields["n"]))
-    conversation.report, conversation.run_id = values, run_id
+    conversation.report = array("q", (number for part in values for number in (part.offset, part.length)))
+    conversation.run_id = conversation.id if run_id == conversation.id else run_id
 
 
 # --- runs ------------------------------------------------------------------------------
@@ -193,7 +203,7 @@ class MergedRun:
     run_id: str
     journal: Path
     messages: Places
-    report: tuple[Slice, ...] | None
+    report: Places | None
     composed: document.Composed | None
     token: str = ""
     """Of the session that saved it."""
@@ -269,8 +279,7 @@ def merge_session(
             contents.append(read_journal(path))
         except OSError as error:
             merged.lost.append({"what": path.name, "why": error.strerror or str(error)})
-    verdicts = _verdicts_by_test(contents)
-    chosen: dict[tuple[str, str, int, str], tuple[tuple[int, str, int], JournalContents, _Conversation]] = {}
+    chosen: dict[tuple[str, str, int, str], tuple[int, str, int, JournalContents, _Conversation]] = {}
     for journal in contents:
         _account(merged, journal, interrupted_by)
         for number, conversation in sorted(journal.conversations.items()):
@@ -280,9 +289,14 @@ def merge_session(
             )
             key = (context.worker, context.nodeid, context.attempt, conversation_id)
             stamp = (conversation.changed, journal.path.name, number)
-            if key not in chosen or chosen[key][0] < stamp:
-                chosen[key] = (stamp, journal, conversation)
-    for (_, _, _, conversation_id), (_, journal, conversation) in chosen.items():
+            if key not in chosen or chosen[key][:3] < stamp:
+                chosen[key] = (*stamp, journal, conversation)
+        journal.conversations.clear()
+    verdicts = _verdicts_by_test(
+        contents, {key[:3] for key, (*_, its, run) in chosen.items() if run.report is None or its.forked}
+    )
+    for key in list(chosen):  # emptied on the way: all of it as conversations and as runs is too much
+        conversation_id, (_, _, _, journal, conversation) = key[3], chosen.pop(key)
         try:
             merged.runs.append(_run(journal, conversation, conversation_id, verdicts, interrupted_by))
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
@@ -301,14 +315,18 @@ def merge_session(
     return merged
 
 
-def _verdicts_by_test(contents: Iterable[JournalContents]) -> dict[tuple[str, str, int], Verdict]:
+def _verdicts_by_test(
+    contents: Iterable[JournalContents], wanted: Set[tuple[str, str, int]]
+) -> dict[tuple[str, str, int], Verdict]:
     # A forked child saves for its parent's test, and only the parent knows how that ended.
     found = {}
     for journal in sorted(contents, key=lambda journal: not journal.forked):
         for number, verdict in journal.verdicts.items():
             context = journal.contexts.get(number)
             if context is not None:
-                found[context.worker, context.nodeid, context.attempt] = verdict
+                test = (context.worker, context.nodeid, context.attempt)
+                if test in wanted:
+                    found[test] = verdict
     return found
 
 
@@ -370,7 +388,7 @@ def _run(
         texts = reader.messages(journal.path, conversation.messages)
     facts = [facts_of(loads(text)) for text in texts]
     metadata = fill_in(
-        conversation.metadata,
+        None if conversation.metadata is None else loads(conversation.metadata),
         conversation_id=conversation_id,
         facts=facts,
         context=context,
@@ -379,7 +397,7 @@ def _run(
     )
     if conversation.gap:
         metadata["error"] = _with_gap(str(metadata.get("error") or ""), conversation)
-    composed = document.compose(metadata, conversation.head.get("metadata") or {}, facts)
+    composed = document.compose(metadata, loads(conversation.head).get("metadata") or {}, facts)
     run = MergedRun(context, conversation_id, metadata["run_id"], journal.path, conversation.messages, None, composed)
     run.crashed = died and verdict is not None and verdict.outcome == "crashed"
     return run
@@ -389,7 +407,7 @@ def _composed_with_gap(path: Path, conversation: _Conversation) -> document.Comp
     # The process knew everything when it finished the run; some of the messages are lost since.
     assert conversation.report is not None
     with SliceReader() as reader:
-        before, after, row = (loads(reader.read(path, part.offset, part.length)) for part in conversation.report)
+        before, after, row = map(loads, reader.pieces(path, conversation.report))
     after["Error"] = _with_gap(after["Error"], conversation)
     return document.Composed(before, after, {**row, "status": "error"})
 
@@ -459,6 +477,10 @@ def mark_superseded(runs: Sequence[MergedRun]) -> None:
 class SliceReader(PieceReader):
     """Reads the runs of journals."""
 
+    def pieces(self, path: Path, places: Places) -> list[bytes]:
+        """Pieces of a journal."""
+        return [self.read(path, *place) for place in zip(places[::2], places[1::2], strict=True)]
+
     def messages(self, path: Path, places: Places) -> list[bytes]:
         """Messages; one that is lost is replaced by a note that says so."""
         pairs = zip(places[::2], places[1::2], strict=True)
@@ -471,7 +493,7 @@ class SliceReader(PieceReader):
             composed = run.composed
             return composed.before, messages, composed.after, {**composed.row, "superseded": run.superseded}
         assert run.report is not None
-        before, after, row = (loads(self.read(run.journal, part.offset, part.length)) for part in run.report)
+        before, after, row = map(loads, self.pieces(run.journal, run.report))
         return before, messages, after, {**row, "superseded": run.superseded}
 
 

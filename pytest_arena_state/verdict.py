@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Any, NamedTuple, Self
 
 from . import document, telemetry
 from ._wire import ZERO_TIME
 from .telemetry import OUTCOME_ASSERTION, MessageFacts
 
+_NO_MARKER: Mapping[str, Any] = {}  # one for all: there may be a million contexts in memory
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunContext:
     """Where a conversation was saved: plain JSON values, so that it can stand in a journal."""
 
@@ -45,11 +48,11 @@ class RunContext:
         """Read back, tolerant of what a damaged or newer journal may hold."""
         marker = data.get("marker")
         return cls(
-            worker=str(data.get("worker") or ""),
+            worker=intern(str(data.get("worker") or "")),
             nodeid=str(data.get("nodeid") or ""),
             attempt=data["attempt"] if isinstance(data.get("attempt"), int) else 1,
             started=str(data.get("started") or ZERO_TIME),
-            marker=marker if isinstance(marker, Mapping) else {},
+            marker=marker if isinstance(marker, Mapping) and marker else _NO_MARKER,
         )
 
 
