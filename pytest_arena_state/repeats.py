@@ -211,8 +211,7 @@ def _part(run: MergedRun, reader: SliceReader, number: int) -> dict[str, Any]:
     if run.composed is not None:
         return run.composed.row if number == 2 else run.composed.after
     assert run.report is not None
-    part = run.report[number]
-    found: dict[str, Any] = loads(reader.read(run.journal, part.offset, part.length))
+    found: dict[str, Any] = loads(reader.read(run.journal, *run.report[2 * number : 2 * number + 2]))
     return found
 
 
