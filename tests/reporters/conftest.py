@@ -1,13 +1,13 @@
 """Results to report: a small suite with every kind of run, and texts that mean harm."""
 
 import json
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+import xmlschema
 
 from pytest_arena_state.models import RunResult
 from pytest_arena_state.reporters.source import Source
@@ -208,50 +208,23 @@ def hostile() -> Source:
     return Source.of([run], EVIL)
 
 
-# The schema by which Jenkins' xUnit plugin refuses files (`junit-10.xsd`): of each element the attributes that it must
-# have, those that it may have, what may stand in it, and whether text may.
-_NAMED = ({"name"}, {"time", "classname", "group"})
-JENKINS: dict[str, tuple[set[str], set[str], set[str], bool]] = {
-    "testsuites": (set(), {"name", "time", "tests", "failures", "errors"}, {"testsuite"}, False),
-    "testsuite": (
-        {"name", "tests", "failures", "errors"},
-        {"group", "time", "skipped", "timestamp", "hostname", "id", "package", "file", "log", "url"},
-        {"testsuite", "properties", "testcase", "system-out", "system-err"},
-        False,
-    ),
-    "testcase": (*_NAMED, {"skipped", "error", "failure", "system-out", "system-err"}, False),
-    "properties": (set(), set(), {"property"}, False),
-    "property": ({"name", "value"}, set(), set(), False),
-    **{tag: (set(), {"type", "message"}, set(), True) for tag in ("failure", "error", "skipped")},
-    **{tag: (set(), set(), set(), True) for tag in ("system-out", "system-err")},
-}
+# The schema by which Jenkins' xUnit plugin refuses files, as pytest's sources have it too; under the MIT license.
+JENKINS = Path(__file__).parents[1] / "data" / "junit-10.xsd"
 
 
-def refusals(root: ElementTree.Element) -> Iterator[str]:
-    """Why Jenkins refuses a file; nothing where it takes it."""
-    if root.tag not in ("testsuites", "testsuite"):
-        yield f"{root.tag} as the root"
-    for element in root.iter():
-        if element.tag not in JENKINS:
-            yield f"{element.tag} is not known"
-            continue
-        needed, allowed, children, text = JENKINS[element.tag]
-        yield from (f"{element.tag} without {name}" for name in needed - set(element.attrib))
-        yield from (f"{element.tag} with {name}" for name in set(element.attrib) - needed - allowed)
-        yield from (f"{child.tag} in {element.tag}" for child in element if child.tag not in children)
-        if not text and ((element.text or "").strip() or any((child.tail or "").strip() for child in element)):
-            yield f"text in {element.tag}"
-        if not re.fullmatch(r"(([0-9]{0,3},)*[0-9]{3}|[0-9]{0,3})*(\.[0-9]*)?", element.get("time", "")):
-            yield f"{element.tag} with time {element.get('time')}"
+@pytest.fixture(scope="session")
+def schema() -> xmlschema.XMLSchema10:
+    """What the strictest reader of JUnit files wants."""
+    return xmlschema.XMLSchema10(JENKINS)
 
 
 @pytest.fixture
-def jenkins() -> Callable[[str | bytes], ElementTree.Element]:
+def jenkins(schema: xmlschema.XMLSchema10) -> Callable[[str | bytes], ElementTree.Element]:
     """Reads a JUnit file as strictly as the strictest reader."""
 
     def read(content: str | bytes) -> ElementTree.Element:
         root = ElementTree.fromstring(content)
-        assert list(refusals(root)) == []
+        assert [f"{error.path}: {error.reason}" for error in schema.iter_errors(root)] == []
         return root
 
     return read
