@@ -2,14 +2,15 @@
 
 With ``junit_family=xunit1`` these are properties of the test case. The schema of ``xunit2``, pytest's default, has
 no such thing, and Jenkins refuses a file that has it: there they are properties of the test suite, with the node id
-behind their names. Reports of workers carry them to the controller, which writes the file.
+behind their names. Reports of workers carry them to the controller, which writes the file, and so do those of a child
+that was forked for a test.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -43,18 +44,34 @@ class JUnitProperties:
         self._cost = 0.0
         self._tokens: Counter[str] = Counter()
 
+    @pytest.hookimpl(wrapper=True)  # within that of the hooks, which end the test
+    def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        tests = self._hooks.tests
+        if tests is not None and tests.in_child:  # what it saved is known here alone, and no report is logged here
+            self._guarded(self._add_properties, report)
+        return report
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        tests = self._hooks.tests
+        self._guarded(self._add_properties, report)
+        self._guarded(self._move_to_the_suite, report)
+
+    def _guarded(self, act: Callable[[pytest.TestReport], None], report: pytest.TestReport) -> None:
         try:
-            if tests is not None and report.when == "teardown" and not hasattr(report, "context"):
-                attempt = tests.attempt(report.nodeid)
-                if attempt is not None:
-                    report.user_properties += properties_of(attempt.stores, tests.recording.redactor)
-            self._move_to_the_suite(report)
+            act(report)
         except Exception as error:  # noqa: BLE001 - our failure must not fail the suite
-            if tests is not None:
-                tests.recording.trouble(f"no properties in the JUnit file: {type(error).__name__}: {error}"[:300])
+            if self._hooks.tests is not None:
+                trouble = f"no properties in the JUnit file: {type(error).__name__}: {error}"
+                self._hooks.tests.recording.trouble(trouble[:300])
+
+    def _add_properties(self, report: pytest.TestReport) -> None:
+        tests = self._hooks.tests
+        if tests is None or report.when != "teardown" or hasattr(report, "context"):
+            return
+        attempt = tests.attempt(report.nodeid)
+        if attempt is not None:
+            report.user_properties += properties_of(attempt.stores, tests.recording.redactor)
 
     def _move_to_the_suite(self, report: pytest.TestReport) -> None:
         xml = _junit_xml(self._config)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 import pytest
 
@@ -480,6 +481,20 @@ def test_pytest_forked(forked: Street) -> None:
     assert forked.outcomes() == HOW_EACH_ENDS
     fails, breaks = forked.suite.run_named("fails"), forked.suite.run_named("breaks")
     assert (fails.error, breaks.error) == ("", "ValueError: odd")
+
+
+@pytest.mark.parametrize("family", ["xunit1", "xunit2"])
+def test_the_junit_file_tells_what_a_forked_test_saved(forked: Street, family: str) -> None:
+    """Only the child knows it, and only its parent writes the file."""
+    forked.suite.write(SAY + "def test_it(arena_store): say(arena_store, 'said')\ndef test_other(): pass")
+
+    forked.run_beside("pytest_forked", args=[*FORKED, "--junitxml=junit.xml", "-o", f"junit_family={family}"])
+
+    [suite] = ElementTree.parse(forked.suite.path / "junit.xml").getroot()
+    case = next(case for case in suite.iter("testcase") if case.get("name") == "test_it")
+    place, suffix = (case, "") if family == "xunit1" else (suite, ":test_suite.py::test_it")
+    found = {each.get("name", ""): each.get("value", "") for each in place.findall("properties/property")}
+    assert (found[f"arena.runs{suffix}"], found[f"arena.run_id{suffix}"]) == ("1", "said")
 
 
 def test_a_forked_test_that_dies(forked: Street) -> None:
