@@ -13,27 +13,34 @@ The types of the assertions are those of PromptKit Arena where it has one that m
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from . import argument_schemas
 from ._text import plural, printable
-from ._wire import dumps, jsonable
 from .budget import Budget, turns_of
 from .messages import CostInfo
 from .telemetry import facts_of, total_cost
+from .wanted import (
+    Call,
+    calls_in,
+    how_often,
+    matches,
+    shown,
+    shown_pattern,
+    speaker,
+    spoken_in,
+    text_of,
+    told,
+    told_args,
+    violation,
+)
 
 if TYPE_CHECKING:
     from .messages import Message, ToolCall
-
-Pattern: TypeAlias = str | re.Pattern[str]
-#: What arguments must be: a value for each name; see `Expectations.called`.
-Args: TypeAlias = Mapping[str, Any] | Callable[[Any], object]
-
-_SHOWN = 12  # turns in a message
-_WIDTH = 100  # characters of a turn
+    from .wanted import Args, Pattern
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,15 +53,6 @@ class Finding:
     details: dict[str, Any] = field(default_factory=dict)
     violations: list[dict[str, Any]] = field(default_factory=list)
     """Where the conversation broke it: ``turn_index`` (of the message, from 0), ``description``, ``evidence``."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """A tool call, and where it is."""
-
-    call: ToolCall
-    place: int
-    """Of its message, from 0."""
 
 
 class Expectations:
@@ -88,17 +86,17 @@ class Expectations:
         """
         __tracebackhide__ = True
         messages = self._heard()
-        calls = _calls(messages)
-        found = [each for each in calls if _matches(each.call, tool, args)]
-        wanted = f"{printable(tool, 60)}{_told_args(args)}"
-        often = "" if times is None else f" {_often(times)}"
+        calls = calls_in(messages)
+        found = [each for each in calls if matches(each.call, tool, args)]
+        wanted = f"{printable(tool, 60)}{told_args(args)}"
+        often = "" if times is None else f" {how_often(times)}"
         self._settle(
             bool(found) if times is None else len(found) == times,
             "tools_called" if args is None else "tool_calls_with_args",
-            held=f"{wanted} was called {_often(len(found))}",
+            held=f"{wanted} was called {how_often(len(found))}",
             broken=f"expected a call of {wanted}{often}, found {'none' if not found else len(found)}",
-            details={"tool": tool, "calls": len(found)} | ({} if args is None else {"args": _told(args)}),
-            show=lambda: _shown(messages, {each.place for each in calls}, "no tool was called"),
+            details={"tool": tool, "calls": len(found)} | ({} if args is None else {"args": told(args)}),
+            show=lambda: shown(messages, {each.place for each in calls}, "no tool was called"),
         )
         return [each.call for each in found]
 
@@ -110,16 +108,16 @@ class Expectations:
         """
         __tracebackhide__ = True
         messages = self._heard()
-        found = [each for each in _calls(messages) if _matches(each.call, tool, args)]
-        wanted = f"{printable(tool, 60)}{_told_args(args)}"
+        found = [each for each in calls_in(messages) if matches(each.call, tool, args)]
+        wanted = f"{printable(tool, 60)}{told_args(args)}"
         self._settle(
             not found,
             "tools_not_called" if args is None else "tools_not_called_with_args",
             held=f"{wanted} was not called",
             broken=f"expected no call of {wanted}, found {len(found)}",
-            details={"tool": tool} | ({} if args is None else {"args": _told(args)}),
-            violations=[_violation(each, f"{tool} was called") for each in found],
-            show=lambda: _shown(messages, {each.place for each in found}),
+            details={"tool": tool} | ({} if args is None else {"args": told(args)}),
+            violations=[violation(each, f"{tool} was called") for each in found],
+            show=lambda: shown(messages, {each.place for each in found}),
         )
 
     def called_in_order(self, *tools: str) -> list[ToolCall]:
@@ -133,8 +131,8 @@ class Expectations:
         """
         __tracebackhide__ = True
         messages = self._heard()
-        calls = _calls(messages)
-        found: list[_Call] = []
+        calls = calls_in(messages)
+        found: list[Call] = []
         rest = iter(calls)
         for tool in tools:
             call = next((each for each in rest if each.call.name == tool), None)
@@ -150,7 +148,7 @@ class Expectations:
             held=f"called in order: {wanted}",
             broken=f"expected calls in the order {wanted}; found no {missing}{after}",
             details={"sequence": list(tools), "called": [each.call.name for each in calls]},
-            show=lambda: _shown(messages, {each.place for each in calls}, "no tool was called"),
+            show=lambda: shown(messages, {each.place for each in calls}, "no tool was called"),
         )
         return [each.call for each in found]
 
@@ -173,7 +171,7 @@ class Expectations:
         __tracebackhide__ = True
         messages = self._heard()
         name, found_schema = argument_schemas.find(tool, schema, messages)
-        calls = [each for each in _calls(messages) if each.call.name == name]
+        calls = [each for each in calls_in(messages) if each.call.name == name]
         problems = [argument_schemas.problem(each.call.args, found_schema) for each in calls]
         wrong = [(each, problem) for each, problem in zip(calls, problems, strict=True) if problem]
         shown_name = printable(name, 60)
@@ -188,8 +186,8 @@ class Expectations:
             held=f"{plural(len(calls), 'call')} of {shown_name} fit its schema",
             broken=broken,
             details={"tool": name, "calls": len(calls)},
-            violations=[_violation(each, problem) for each, problem in wrong],
-            show=lambda: _shown(messages, {each.place for each, _ in wrong}),
+            violations=[violation(each, problem) for each, problem in wrong],
+            show=lambda: shown(messages, {each.place for each, _ in wrong}),
         )
         return [each.call for each in calls]
 
@@ -211,9 +209,9 @@ class Expectations:
         """
         __tracebackhide__ = True
         messages = self._heard()
-        spoken = _spoken(messages, role)
+        spoken = spoken_in(messages, role)
         places = [place for place in spoken if re.search(pattern, messages[place].text)]
-        who, what = _who(role), _shown_pattern(pattern)
+        who, what = speaker(role), shown_pattern(pattern)
         hint = ""
         if not places and isinstance(pattern, str) and any(pattern in messages[place].text for place in spoken):
             hint = "; the text itself is there: did you mean re.escape?"
@@ -222,8 +220,8 @@ class Expectations:
             "content_matches",
             held=f"{who} said {what}",
             broken=f"expected {who} to say {what}{hint}",
-            details={"pattern": _pattern(pattern), "role": role or ""},
-            show=lambda: _shown(messages, set(spoken), f"{who} said nothing"),
+            details={"pattern": text_of(pattern), "role": role or ""},
+            show=lambda: shown(messages, set(spoken), f"{who} said nothing"),
         )
         return [messages[place] for place in places]
 
@@ -235,16 +233,16 @@ class Expectations:
         """
         __tracebackhide__ = True
         messages = self._heard()
-        places = [place for place in _spoken(messages, role) if re.search(pattern, messages[place].text)]
-        who, what = _who(role), _shown_pattern(pattern)
+        places = [place for place in spoken_in(messages, role) if re.search(pattern, messages[place].text)]
+        who, what = speaker(role), shown_pattern(pattern)
         self._settle(
             not places,
             "content_excludes",
             held=f"{who} never said {what}",
             broken=f"expected {who} never to say {what}, found {plural(len(places), 'message')}",
-            details={"pattern": _pattern(pattern), "role": role or ""},
+            details={"pattern": text_of(pattern), "role": role or ""},
             violations=[{"turn_index": place, "description": f"{who} said {what}"} for place in places],
-            show=lambda: _shown(messages, set(places)),
+            show=lambda: shown(messages, set(places)),
         )
 
     # --- sums ------------------------------------------------------------------------------
@@ -269,7 +267,7 @@ class Expectations:
                 details={"turns": count}
                 | ({} if max is None else {"max": max})
                 | ({} if min is None else {"min": min}),
-                show=lambda: _shown(messages, {i for i, message in enumerate(messages) if message.role == "user"}),
+                show=lambda: shown(messages, {i for i, message in enumerate(messages) if message.role == "user"}),
             )
         return count
 
@@ -331,101 +329,3 @@ class Expectations:
         )
         if not passed:
             raise AssertionError(broken + show())
-
-
-# --- looking -----------------------------------------------------------------------------------
-
-
-def _calls(messages: Sequence[Message]) -> list[_Call]:
-    return [_Call(call, place) for place, message in enumerate(messages) for call in message.tool_calls]
-
-
-def _spoken(messages: Sequence[Message], role: str | None) -> list[int]:
-    return [i for i, message in enumerate(messages) if role in (None, message.role) and message.text]
-
-
-def _matches(call: ToolCall, tool: str, args: Args | None) -> bool:
-    return call.name == tool and (args is None or _fits(call.args, args))
-
-
-def _fits(there: Any, wanted: Any) -> bool:
-    if wanted is ...:
-        return True
-    if isinstance(wanted, Mapping):
-        return isinstance(there, Mapping) and all(
-            key in there and _fits(there[key], value) for key, value in wanted.items()
-        )
-    if isinstance(wanted, re.Pattern):
-        return isinstance(there, str) and wanted.search(there) is not None
-    if isinstance(wanted, type):
-        return isinstance(there, wanted)
-    if callable(wanted) and not _compares(wanted):
-        return bool(wanted(there))
-    return bool(there == wanted)
-
-
-def _compares(value: object) -> bool:
-    # What is made to be compared is compared, though it may be callable, too.
-    return type(value).__eq__ is not object.__eq__
-
-
-# --- telling -----------------------------------------------------------------------------------
-
-
-def _often(times: int) -> str:
-    return {1: "once", 2: "twice"}.get(times, f"{times} times")
-
-
-def _told(wanted: Any) -> Any:
-    if isinstance(wanted, Mapping):
-        return {str(key): _told(value) for key, value in wanted.items()}
-    if wanted is ...:
-        return "..."
-    if isinstance(wanted, re.Pattern):
-        return f"/{wanted.pattern}/"
-    if callable(wanted) and not _compares(wanted):
-        return getattr(wanted, "__name__", "a function")
-    return jsonable(wanted)
-
-
-def _told_args(args: Args | None) -> str:
-    return "" if args is None else f"({printable(_compact(_told(args)), _WIDTH)})"
-
-
-def _compact(value: Any) -> str:
-    return dumps(jsonable(value)).decode("utf-8")
-
-
-def _pattern(pattern: Pattern) -> str:
-    return pattern if isinstance(pattern, str) else pattern.pattern
-
-
-def _who(role: str | None) -> str:
-    return "anybody" if role is None else f"the {printable(role, 20)}"
-
-
-def _shown_pattern(pattern: Pattern) -> str:
-    return f"/{printable(_pattern(pattern), _WIDTH)}/"
-
-
-def _violation(each: _Call, description: str) -> dict[str, Any]:
-    return {
-        "turn_index": each.place,
-        "description": description,
-        "evidence": {"tool": each.call.name, "args": each.call.args},
-    }
-
-
-def _shown(messages: Sequence[Message], places: set[int], nothing: str = "") -> str:
-    """The turns at some places, the last ones if there are many."""
-    if not places:
-        return f"\n  {nothing}" if nothing else ""
-    chosen = sorted(places)[-_SHOWN:]
-    left_out = [f"  … {plural(len(places) - len(chosen), 'earlier message')}"] if len(places) > len(chosen) else []
-    return "\n" + "\n".join([*left_out, *(_line(place, messages[place]) for place in chosen)])
-
-
-def _line(place: int, message: Message) -> str:
-    calls = [f"{call.name}({_compact(call.args)})" for call in message.tool_calls]
-    said = " ".join(message.text.split())
-    return f"  {place + 1} {printable(message.role, 20)}: {printable(' '.join(filter(None, [said, *calls])), _WIDTH)}"

@@ -2,42 +2,33 @@
 
 A directory with an index or without, a ``.jsonl``, a ``.json`` of many runs or of one, and the journals of
 sessions that have not published. Whatever the form, runs and the rows of their index come one at a time, so
-memory does not grow with their number. What tells two runs of one file apart, where it has no index, is eight bytes
-of each.
+memory does not grow with their number.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from ._text import plural
-from ._wire import loads, shortened
 from .errors import ResultsError
 from .index import Index
 from .index_reading import IndexScan, scan_index
-from .models import RunResult
-from .naming import digest, is_file_name, safe_stem
-from .packing import read_lines
-from .pieces import Where, pieces
+from .naming import is_file_name
+from .one_file import kind_of, named, of_array, of_lines
+from .stored_run import StoredResults, StoredRun, Texts, parse_run
 from .target import Target, form_of, is_url
 from .unfinished import Unfinished, has_journals
 
 if TYPE_CHECKING:
     from .index import IndexRow
-    from .target import Form
+    from .pieces import Where
 
-Texts: TypeAlias = Callable[[], Iterator[tuple[str, bytes]]]
 _NAMED = 3  # things that an error names
-# One of these makes a map a run. Every writer has the first; a file that lost it is known by the second.
-_RUN_KEYS = frozenset(("RunID", "Messages"))
 
 
 def index_file(path: Path) -> Path:
@@ -45,76 +36,6 @@ def index_file(path: Path) -> Path:
     if path.is_dir():
         return path / "index.json"
     return Target(path, str(path)).index_path if form_of(path) == "jsonl" else path
-
-
-def parse_run(text: bytes, where: str) -> RunResult:
-    """Read the JSON of a run.
-
-    Args:
-        text: As in a file of its own, or compact.
-        where: What to call it in errors.
-
-    Raises:
-        ResultsError: It is not a RunResult; the first problem is named.
-    """
-    try:
-        return RunResult.from_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = f"{'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
-        count = plural(error.error_count(), "problem")
-        raise ResultsError(where, f"not a RunResult: {place}{first['msg']} ({count})") from None
-
-
-# --- all forms, one run at a time -------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRun:
-    """A run that can be read."""
-
-    stem: str
-    """Unique in its results."""
-    where: str
-    """Its place, for messages."""
-    row: IndexRow | None
-    """As the index has it; None where it has no rows."""
-    read: Callable[[], bytes]
-    """Its JSON."""
-
-    def load(self) -> RunResult:
-        """The run.
-
-        Raises:
-            OSError: It cannot be read.
-            ResultsError: It is not a RunResult.
-        """
-        return parse_run(self.read(), self.where)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredResults:
-    """Results in any form; iterating gives one run at a time, and can be repeated."""
-
-    name: str
-    form: Form | Literal["run", "journals"]
-    header: Index
-    """The index without its rows; empty where there is none."""
-    runs: Callable[[], Iterator[StoredRun]]
-    scan: IndexScan = field(default_factory=IndexScan)
-    texts: Texts | None = None
-    """Of results in one file: the JSON of each run with its place, whatever the index says."""
-    file: Path | None = None
-    """That one file, where it stays where it is."""
-
-    def __iter__(self) -> Iterator[StoredRun]:
-        """The runs, in the order of the index.
-
-        Raises:
-            OSError: Something cannot be read.
-            ResultsError: A file is not what it should be; it is named.
-        """
-        return self.runs()
 
 
 def open_results(path: str | Path) -> StoredResults:
@@ -137,8 +58,8 @@ def open_results(path: str | Path) -> StoredResults:
         raise ResultsError(name, nothing_there(file))
     if form_of(file) == "jsonl":
         scan = scan_index(index_file(file)) if index_file(file).exists() else IndexScan()
-        lines = partial(_of_lines, file)
-        return StoredResults(name, "jsonl", scan.header, partial(_named, lines, scan), scan, lines, file)
+        lines = partial(of_lines, file)
+        return StoredResults(name, "jsonl", scan.header, partial(named, lines, scan), scan, lines, file)
     return _open_document(file, name)
 
 
@@ -245,25 +166,6 @@ def _empty_directory(directory: Path) -> str:
 # --- one file, and journals ----------------------------------------------------------------------
 
 
-def _of_lines(file: Path) -> Iterator[tuple[str, bytes]]:
-    for number, line in enumerate(read_lines(file), 1):
-        if line.strip():
-            yield f"{file}:{number}", line
-
-
-def _of_array(file: Path, array: Where) -> Iterator[tuple[str, bytes]]:
-    number = 0
-    with file.open("rb") as stream:
-        try:
-            # Into the index, too, which is passed over: it may be as large as a large suite.
-            for piece in pieces(stream, enter=lambda where: where in ((), array) or where[:1] == ("index",)):
-                if piece.where[:-1] == array and piece.text is not None and len(piece.where) == len(array) + 1:
-                    yield f"{file}: run {number}", piece.text
-                    number += 1
-        except ValueError as error:
-            raise ResultsError(str(file), f"not JSON: {error}") from None
-
-
 def _open_document(file: Path, name: str) -> StoredResults:
     kind = kind_of(file)
     if kind == "index":
@@ -274,90 +176,8 @@ def _open_document(file: Path, name: str) -> StoredResults:
         return StoredResults(name, "run", Index(), lambda: iter((stored,)))
     scan = scan_index(file, ("index",)) if kind == "results" else IndexScan()
     array: Where = () if kind == "list" else ("runs",)
-    items = partial(_of_array, file, array)
-    return StoredResults(name, "json", scan.header, partial(_named, items, scan), scan, items)
-
-
-def kind_of(file: Path) -> Literal["list", "results", "runs", "index", "run"]:
-    """What a ``.json`` holds: runs in a list, with an index, or without one; an index alone; or one run.
-
-    Raises:
-        OSError: It cannot be read.
-        ResultsError: It holds none of these.
-    """
-    keys: list[str] = []
-    try:
-        with file.open("rb") as stream:
-            for piece in pieces(stream, enter=lambda where: where in ((), ("index",), ("runs",))):
-                if not piece.where:
-                    if piece.is_list:
-                        return "list"
-                    if piece.text is not None:
-                        there = shortened(loads(piece.text))
-                        raise ResultsError(str(file), f"no results: a map or a list was wanted, {there} was there")
-                    continue
-                key = str(piece.where[0])
-                if len(piece.where) > 1:
-                    if piece.where == ("index", "run_ids"):
-                        return "results"
-                elif key in _RUN_KEYS:
-                    return "run"
-                elif key == "run_ids":
-                    return "index"
-                else:
-                    keys.append(key)
-    except ResultsError:
-        raise
-    except ValueError as error:
-        raise ResultsError(str(file), f"not JSON: {error}") from None
-    if "runs" in keys:
-        return "runs"
-    there = ", ".join(map(repr, keys[:_NAMED])) or "an empty map"
-    raise ResultsError(str(file), f"no results: 'RunID', or 'index' and 'runs' were wanted, {there} was there")
-
-
-def _named(texts: Texts, scan: IndexScan) -> Iterator[StoredRun]:
-    """The runs of one file, with their names and rows."""
-    if scan.file is None:
-        yield from _unnamed(texts)
-        return
-    entries = scan.entries()
-    found = 0
-    for where, text in texts():
-        found += 1
-        entry = next(entries, None)
-        if entry is None:
-            raise ResultsError(str(scan.file), f"it names {scan.stems} runs, and there are more: {where}")
-        yield StoredRun(entry[0], where, entry[1], partial(bytes, text))
-    if found != scan.stems:
-        raise ResultsError(str(scan.file), f"it names {scan.stems} runs, and there are {found}")
-
-
-def _unnamed(texts: Texts) -> Iterator[StoredRun]:
-    # Two passes, where somebody wrote the file without an index: names must tell its runs apart.
-    seen = set[int]()
-    doubled = set[str]()
-    for where, text in texts():
-        run_id = _run_id(text, where)
-        mark = hash(run_id)
-        if mark in seen:
-            doubled.add(run_id)
-        seen.add(mark)
-    del seen
-    for place, (where, text) in enumerate(texts()):
-        run_id = _run_id(text, where)
-        stem = safe_stem(run_id)
-        yield StoredRun(f"{stem}~{digest(place)}" if run_id in doubled else stem, where, None, partial(bytes, text))
-
-
-def _run_id(text: bytes, where: str) -> str:
-    try:
-        data = loads(text)
-    except ValueError as error:
-        raise ResultsError(where, f"not JSON: {error}") from None
-    if not isinstance(data, dict):
-        raise ResultsError(where, f"not a RunResult: a map was wanted, {shortened(data)} was there")
-    return str(data.get("RunID") or "")
+    items = partial(of_array, file, array)
+    return StoredResults(name, "json", scan.header, partial(named, items, scan), scan, items)
 
 
 def _of_journals(unfinished: Unfinished, path: Path) -> Iterator[StoredRun]:
