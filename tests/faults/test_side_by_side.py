@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import Suite, row_of, wait_until
+from harness import row_of, wait_until
 from pytest_arena_state import iterate_results, read_index
 
 SUITE = """
@@ -131,53 +130,3 @@ def test_a_living_session_is_not_taken_for_a_dead_one(tmp_path: Path) -> None:
     assert "recovered" not in output
     assert "recovered" not in long.communicate()[0]
     assert len(list(iterate_results(tmp_path / "out"))) == 8
-
-
-def test_random_kill_points_lose_nothing(tmp_path: Path, record_property: Record) -> None:
-    """Twelve seeded moments; the long form of the suite takes two hundred in each mode."""
-    _random_kills(tmp_path, "serial", 12, record_property)
-
-
-@pytest.mark.long
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("mode", ["serial", "two workers", "two far workers"])
-def test_two_hundred_random_kill_points_lose_nothing(tmp_path: Path, mode: str, record_property: Record) -> None:
-    _random_kills(tmp_path, mode, 200, record_property)
-
-
-def _random_kills(folder: Path, mode: str, count: int, record_property: Record) -> None:
-    all_kept = all_saved = 0
-    import random
-
-    moments = random.Random(20261122)
-    for n in range(count):
-        suite = Suite(folder / f"{n}", mode)
-        save = moments.randrange(1, 40)
-        suite.write(
-            f"""
-import os, signal, types, pytest
-COUNT = 0
-@pytest.mark.parametrize("i", range(10))
-def test_it(talk, i, monkeypatch):
-    import pytest_arena_state.journal as journal
-    global COUNT
-    write = os.write
-    def dying(descriptor, content):
-        global COUNT
-        COUNT += 1
-        if COUNT == {save}:
-            write(descriptor, content[: {moments.randrange(0, 400)}])
-            os.kill(os.getpid(), signal.SIGKILL)
-        return write(descriptor, content)
-    monkeypatch.setattr(journal, "os", types.SimpleNamespace(**{{**vars(os), "write": dying}}))
-    talk(f"run-{{i}}", turns=5)
-"""
-        )
-        suite.run()
-        if mode == "serial":
-            assert suite.recover().returncode == 0
-        kept, saved = suite.kept()
-        assert kept == saved, (n, save, kept, saved)
-        all_kept, all_saved = all_kept + kept, all_saved + saved
-        shutil.rmtree(suite.folder)
-    record_property(*row_of("SIGKILL at a random byte of a random write", mode, all_kept, all_saved))

@@ -72,6 +72,7 @@ Ctrl-C twice
 SIGABRT
 SIGKILL
 SIGKILL at a random byte of a random write
+SIGKILL before any step on disk
 SIGKILL of the controller
 SIGTERM to the controller
 a save of 50 MB on another disk
