@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from ._system import System, make_folder
 from ._wire import loads
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _PREFIX = b'{"crc":"'
 _INFIX = b'","r":'
 _START = len(_PREFIX) + 8 + len(_INFIX)  # where a record begins in its line
 _CHUNK = 1024 * 1024  # bytes that are copied at a time
+_JOURNAL_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 _KEPT_BACK_LIMIT = 64 * 1024 * 1024  # bytes of records that wait for a full disk to have room again
 
 
@@ -105,8 +107,13 @@ class HeldFile:
             OSError: It cannot be opened.
         """
         self.path = path
-        self.descriptor = _open_journal(path)
+        self.descriptor = -1
+        self._take(_open_journal(path))
         tell_of_forks(self)
+
+    def _take(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._inode = System.fstat(descriptor).st_ino
 
     def after_fork_in_child(self) -> None:
         """Close the child's copy."""
@@ -117,7 +124,9 @@ class HeldFile:
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
             with suppress(OSError):
-                os.close(descriptor)
+                # A test may have closed it, and then its number is that of a file of the test's own.
+                if System.fstat(descriptor).st_ino == self._inode:
+                    System.close(descriptor)
 
 
 class NotWrittenError(OSError):
@@ -151,7 +160,7 @@ class JournalFile(HeldFile):
         Raises:
             OSError: It cannot be created.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(str(path.parent))
         # Unbuffered and appending: a record is in the kernel once write_line returns, so it
         # survives the death of this process. Only power loss can lose it, and that is not
         # worth an fsync per save.
@@ -164,14 +173,21 @@ class JournalFile(HeldFile):
         Raises:
             NotWrittenError: Part of it could not be written; the next line starts on a new one.
         """
-        if not os.fstat(self.descriptor).st_nlink:
+        try:
+            found = System.fstat(self.descriptor)
+        except OSError:
+            found = None
+        if found is None or found.st_ino != self._inode:
+            # Closed by a test, such as one that makes a daemon: the number means nothing, or somebody else's file.
+            self._take(_open_journal(self.path))
+        elif not found.st_nlink:
             self._restore()
         before = b"\n" if self._torn else b""
         text = before + line
-        written = os.write(self.descriptor, text)
+        written = System.write(self.descriptor, text)
         while written < len(text):
             try:
-                more = os.write(self.descriptor, text[written:])
+                more = System.write(self.descriptor, text[written:])
             except OSError as error:
                 self._torn = True
                 whole = max(text.rfind(b"\n", 0, written) + 1 - len(before), 0)
@@ -181,17 +197,17 @@ class JournalFile(HeldFile):
 
     def _restore(self) -> None:
         """Somebody removed the journal; its content is still there while it is open."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(str(self.path.parent))
         fresh = _open_journal(self.path)
         try:
             offset = 0
-            while chunk := os.pread(self.descriptor, _CHUNK, offset):
-                offset += os.write(fresh, chunk)
+            while chunk := System.pread(self.descriptor, _CHUNK, offset):
+                offset += System.write(fresh, chunk)
         except OSError:
-            os.close(fresh)
+            System.close(fresh)
             raise
-        os.close(self.descriptor)
-        self.descriptor = fresh
+        System.close(self.descriptor)
+        self._take(fresh)
 
     def close(self) -> None:
         """Release the lock and the file."""
@@ -200,8 +216,7 @@ class JournalFile(HeldFile):
 
 def _open_journal(path: Path) -> int:
     # Readable, too: what is in it can be copied out when somebody removes it.
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, flags, 0o666)
+    descriptor = System.open(str(path), _JOURNAL_FLAGS, 0o666)
     try_lock(descriptor)
     return descriptor
 

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from os import getpid  # by name, as all that is used in a test: a test may replace what the module has
-from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from . import document
+from ._system import now, now_ns
 from ._wire import dumps, format_time, loads
 from .journal import JOURNAL_VERSION, JournalWriter, encode_record, tell_of_forks
 from .models import RunResult
@@ -125,7 +125,7 @@ class Recording:
             "worker": self.worker,
             "pid": self._pid,
             "forked": forked,
-            "started": format_time(datetime.now(UTC)),
+            "started": format_time(now()),
         }
         self.writer.append(encode_record("journal", dumps(header)))
 
@@ -262,7 +262,7 @@ class Recording:
         self, store: StoreRecording, log: _Log, kind: str, fields: dict[str, Any], values: list[bytes]
     ) -> list[bytes]:
         """Journal a change; returns the values as they were written."""
-        log.changed = time_ns()
+        log.changed = now_ns()
         head: dict[str, Any] = {"c": log.number, "s": store.number, "v": log.version, "t": log.changed}
         if not log.named:
             head["id"] = log.conversation.id

@@ -15,12 +15,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from os import getpid  # by name: a test may replace what the module has
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import results
+from ._system import monotonic, now, now_ns
 from ._wire import format_time
 from .errors import ArenaStateError, ResultsError
 from .journal import SUFFIX, ChannelSink, HeldFile, JournalFile, JournalWriter, is_held
@@ -71,7 +72,7 @@ class Attempt:
     nodeid: str
     """As people know it."""
     number: int = 1
-    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    started: datetime = field(default_factory=now)
     reports: list[PhaseReport] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     """Phases in which something other than an assertion was raised."""
@@ -335,7 +336,7 @@ class Session:
         self.target = target
         self.settings = settings
         self.controls_workers = controls_workers
-        self.id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.id = f"{now():%Y%m%dT%H%M%S}-{os.getpid()}-{secrets.token_hex(4)}"
         self.token = secrets.token_hex(16)
         self.problem = target.check()
         self._replaced = results.marks_of(target) if not self.problem else {}
@@ -463,10 +464,10 @@ class Session:
 
     def _wait_for_workers(self) -> list[str]:
         patience = 0.0 if self.impatient else _WORKER_PATIENCE
-        deadline = time.monotonic() + patience
+        deadline = monotonic() + patience
         while True:
             alive = [path.name.removesuffix(SUFFIX) for path in journal_paths(self.directory) if is_held(path)]
-            if not alive or time.monotonic() >= deadline or not self.controls_workers:
+            if not alive or monotonic() >= deadline or not self.controls_workers:
                 return alive
             time.sleep(0.02)
 
@@ -562,7 +563,7 @@ def is_dead(directory: Path) -> bool:
         return False
     for path in journals:
         try:
-            newborn = path.stat().st_size == 0 and time.time() - path.stat().st_mtime < _BIRTH
+            newborn = path.stat().st_size == 0 and now_ns() / 1e9 - path.stat().st_mtime < _BIRTH
         except OSError:
             return False
         # A process locks its journal before it writes the first record.
@@ -572,7 +573,7 @@ def is_dead(directory: Path) -> bool:
         return True
     # Killed before it made its first journal; there is nothing in it, and it goes when its time is over.
     with suppress(OSError):
-        return time.time() - directory.stat().st_mtime > _BIRTH
+        return now_ns() / 1e9 - directory.stat().st_mtime > _BIRTH
     return False
 
 

@@ -17,6 +17,7 @@ from os import getpid  # by name: a test may replace what the module has
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ._system import System, make_folder
 from ._wire import dumps, loads
 from .naming import safe_stem
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 LEDGER = ".ledger"
 _PART = ".part"
 _FLUSH = 256 * 1024  # bytes that wait in memory before they are written at once
+_APPENDING = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 
@@ -120,22 +122,22 @@ class Stager:
 
     def _write_file(self, stem: str, body: bytes) -> str:
         if not self._started:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(str(self._folder))
             self._started = True
         name, number = f"{stem}.json", 1
         while True:
             try:
-                descriptor = os.open(self._prefix + name, _NEW_FILE, 0o666)
+                descriptor = System.open(self._prefix + name, _NEW_FILE, 0o666)
             except FileExistsError:
                 number += 1
                 name = f"{stem}#{number}.json"  # no run's name has such a character, so it takes nobody's place
                 continue
             try:
-                written = os.write(descriptor, body)
+                written = System.write(descriptor, body)
                 while written < len(body):
-                    written += os.write(descriptor, body[written:])
+                    written += System.write(descriptor, body[written:])
             finally:
-                os.close(descriptor)
+                System.close(descriptor)
             return name
 
     def _flush(self) -> None:
@@ -165,13 +167,13 @@ class Stager:
 
 
 def _append(path: Path, content: bytearray) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
+    descriptor = System.open(str(path), _APPENDING, 0o666)
     try:
         written = 0
         while written < len(content):
-            written += os.write(descriptor, content[written:] if written else content)
+            written += System.write(descriptor, content[written:] if written else content)
     finally:
-        os.close(descriptor)
+        System.close(descriptor)
     content.clear()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,8 +12,6 @@ import pytest
 from pytest_arena_state.validation import validate
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.conftest import Suite
 
 STEM = re.compile(r"[A-Za-z0-9._\-=+,@~]{1,200}")
@@ -516,6 +515,9 @@ def test_it(arena_store, arena_run):
         "monkeypatch.setattr('time.time', mock.Mock())",
         "monkeypatch.setattr('time.time_ns', mock.Mock())",
         "monkeypatch.setattr('builtins.open', mock.mock_open())",
+        "monkeypatch.setattr('os.write', lambda descriptor, content: len(content))",
+        "monkeypatch.setattr('os.fstat', mock.Mock())",
+        "monkeypatch.setattr('os.open', mock.Mock(return_value=1))",
         "monkeypatch.setattr('json.dumps', mock.Mock(side_effect=ValueError))",
         "monkeypatch.setattr('json.loads', mock.Mock(side_effect=ValueError))",
         "monkeypatch.setattr('pathlib.Path.open', mock.Mock(side_effect=OSError))",
@@ -566,6 +568,41 @@ def test_next(arena_run):
     if "KeyError" not in replace:
         assert said["test_suite.py::test_it"][-1] == "after"
     assert said["test_suite.py::test_next"] == ["next"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not tell which files are open")
+def test_a_test_that_closes_every_file(suite: Suite) -> None:
+    """Tests of daemons do. The numbers of what was ours are then those of the test's own files."""
+    suite.write(
+        """
+import os, pathlib
+
+def test_it(arena_run, tmp_path):
+    arena_run.user("before")
+    for file in pathlib.Path("/proc/self/fd").iterdir():
+        if ".journals" in os.path.realpath(file):
+            os.close(int(file.name))
+    files = [open(tmp_path / f"{n}", "w") for n in range(20)]
+    arena_run.user("after")
+    for file in files:
+        file.write("mine")
+        file.flush()
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"mine"}
+    globals()["kept_open"] = files
+
+def test_next(arena_run):
+    arena_run.user("next")
+    for file in kept_open:
+        file.close()  # raises where it was closed by somebody else
+"""
+    )
+
+    result = run_as_without(suite, "-p", "no:xdist")
+
+    result.assert_outcomes(passed=2)
+    (line,) = suite.lines(result)
+    assert " 0 lost " in line
+    assert suite.said() == {"test_suite.py::test_it": ["before", "after"], "test_suite.py::test_next": ["next"]}
 
 
 @pytest.mark.parametrize("size", [5_000, 9_000])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from datetime import timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
@@ -264,6 +265,76 @@ def test_pytest_randomly(street: Street) -> None:
 
     assert street.outcomes() == HOW_EACH_ENDS
     assert street.suite.files() == first, "the order of the tests is in the results"
+
+
+# --- other files, other times ------------------------------------------------------------------
+
+
+def test_pyfakefs(street: Street) -> None:
+    """What is saved goes to the disk that there is, and not into a file of the test's that has our descriptor."""
+    street.suite.write(
+        SAY
+        + """
+import pathlib
+
+@pytest.mark.parametrize("n", range(4))
+def test_faked(fs_module, arena_store, n):
+    say(arena_store, f"before {n}")
+    files = [open(f"/mine-{i}", "w") for i in range(20)]
+    say(arena_store, f"while files are open {n}")
+    for file in files:
+        file.write("mine")
+        file.close()
+    say(arena_store, f"after {n}")
+    assert {file.read_text() for file in pathlib.Path("/").glob("mine-*")} == {"mine"}
+    assert not [path for path in pathlib.Path("/").rglob("*") if "arena" in path.name]
+
+def test_not_faked(arena_store): say(arena_store, "not faked")
+"""
+    )
+
+    street.run_beside("pyfakefs.pytest_plugin").assert_outcomes(passed=5)
+
+    faked = {f"{when} {n}": "passed" for when in ("before", "while files are open", "after") for n in range(4)}
+    assert street.outcomes() == faked | {"not faked": "passed"}
+
+
+@pytest.mark.parametrize(
+    ("module", "frozen"),
+    [("freezegun", "freezegun.freeze_time"), ("time_machine", "functools.partial(time_machine.travel, tick=False)")],
+)
+def test_frozen_time(street: Street, module: str, frozen: str) -> None:
+    """Messages have the test's time, and the run its own: a test of 2012 took no minus eighty thousand hours."""
+    pytest.importorskip(module)
+    street.suite.write(
+        SAY
+        + f"""
+import functools, {module}
+frozen = {frozen}
+
+@pytest.fixture(scope="module")
+def past():
+    with frozen("2012-01-14"):
+        yield
+
+@frozen("2112-01-14")
+def test_in_the_future(arena_run): arena_run.user("hello")
+
+def test_begins_in_the_present(arena_run, past): arena_run.user("hello")
+
+def test_begins_in_the_past(past, arena_run): arena_run.user("hello")
+"""
+    )
+
+    street.run_beside().assert_outcomes(passed=3)
+
+    for run in street.suite.runs():
+        (message,) = run.messages
+        assert message.timestamp is not None
+        assert run.start_time is not None
+        assert message.timestamp.year == (2112 if "future" in run.run_id else 2012)
+        assert run.start_time.year not in (2012, 2112)
+        assert timedelta() <= run.duration < timedelta(hours=1)
 
 
 # --- other reports -------------------------------------------------------------------------

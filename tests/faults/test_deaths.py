@@ -78,6 +78,24 @@ def test_a_death_costs_nothing(suite: Suite, kept_everything: Check, death: str)
     assert [run_id for run_id, run in runs.items() if run.error] == ["dying"]
 
 
+def test_a_death_among_fake_files_costs_nothing(suite: Suite, kept_everything: Check) -> None:
+    """A fake file system replaces what a process writes with, and its descriptors have our journal's number."""
+    pytest.importorskip("pyfakefs")
+    suite.plugins = ("pyfakefs.pytest_plugin",)
+    source = DYING % "os.kill(os.getpid(), signal.SIGKILL)"
+    suite.write(
+        source.replace(
+            "def test_dies(talk):", "def test_dies(talk, fs):\n    files = [open(f'{i}', 'w') for i in range(20)]"
+        )
+    )
+
+    suite.run()
+
+    if suite.mode == "serial":
+        assert suite.recover().returncode == 0
+    kept_everything("SIGKILL while all files are fake (pyfakefs)")
+
+
 def test_a_lack_of_memory_is_a_failure_like_any_other(suite: Suite, kept_everything: Check) -> None:
     """A limit of the address space, as `ulimit -v` sets it: allocations fail, ours as well as the test's."""
     suite.write(

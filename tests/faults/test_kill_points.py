@@ -37,8 +37,8 @@ def test_it(talk, i):
 # Each process draws the write at which it dies, and how much of it is still written. Writes are those into
 # journals and staged files; of a far worker, all that it sends to its controller.
 DIES_IN_A_WRITE = """
-import os, random, signal, types
-import pytest_arena_state.journal, pytest_arena_state.staging
+import os, random, signal
+from pytest_arena_state._system import System
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 moments = random.Random(os.environ["SEED"] + WORKER)
@@ -67,8 +67,7 @@ if WORKER or os.environ["MODE"] == "serial":
         SEND = execnet.gateway_base.Popen2IO.write
         execnet.gateway_base.Popen2IO.write = dying_send
     else:
-        for module in (pytest_arena_state.journal, pytest_arena_state.staging):
-            module.os = types.SimpleNamespace(**{**vars(os), "write": dying_write})
+        System.write = staticmethod(dying_write)
 """
 
 
@@ -110,11 +109,11 @@ def _kill_in_writes(folder: Path, mode: str, count: int, record_property: Record
 
 # --- every step ------------------------------------------------------------------------------
 
-# Python tells of every file that is opened, moved or removed before it is done, and `journal` and `staging` write
-# through `os`; the process dies before step KILL_AT, or in the middle of it where it is a write.
+# Python tells of every file that is opened, moved or removed before it is done, and what a test
+# saves is written through `System`; the process dies before step KILL_AT, or in the middle of it where it is a write.
 DIES_AT_A_STEP = """
-import os, signal, sys, types
-import pytest_arena_state.journal, pytest_arena_state.staging
+import os, signal, sys
+from pytest_arena_state._system import System
 
 KILL_AT = int(os.environ["KILL_AT"])
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -144,8 +143,7 @@ def write(descriptor, content):
     return os.write(descriptor, content)
 
 if not os.environ.get("PYTEST_XDIST_WORKER"):
-    for module in (pytest_arena_state.journal, pytest_arena_state.staging):
-        module.os = types.SimpleNamespace(**{**vars(os), "write": write})
+    System.write = staticmethod(write)
     sys.addaudithook(watch)
 """
 

@@ -27,13 +27,13 @@ import json, os, pytest
 def talk(arena_store, request):
     witness = os.open(os.environ["WITNESS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
 
-    def say(conversation_id, turns=1, size=20):
+    def say(conversation_id, turns=1, size=20, write=os.write):  # the real one, whatever a test replaces
         messages = []
         for turn in range(turns):
             messages.append({"role": "user", "content": f"{turn} " + "x" * size})
             arena_store.save({"id": conversation_id, "messages": messages})
             line = {"id": conversation_id, "nodeid": request.node.nodeid, "messages": len(messages)}
-            os.write(witness, json.dumps(line).encode() + b"\\n")
+            write(witness, json.dumps(line).encode() + b"\\n")
 
     yield say
     os.close(witness)
@@ -74,6 +74,7 @@ SIGKILL
 SIGKILL at a random byte of a random write
 SIGKILL before any step on disk
 SIGKILL of the controller
+SIGKILL while all files are fake (pyfakefs)
 SIGTERM to the controller
 a save of 50 MB on another disk
 a test that forks

@@ -1,0 +1,79 @@
+"""The system's own calls and its clock, whatever a test puts in their place.
+
+Suites replace `os.write` by a mock, all files by a fake file system (pyfakefs) and the time by a frozen one
+(freezegun, time-machine). They do so in the names of modules, and a class keeps what it took. A record that is
+written to a fake file is lost with it, or stands in the test's own file where descriptors have the same number.
+
+What a test looks at, such as a message's time, goes by the test's clock and not by this one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from datetime import UTC, datetime
+from functools import partial
+
+
+class System:
+    """Functions of `os`, taken when this package was loaded."""
+
+    close = staticmethod(os.close)
+    fstat = staticmethod(os.fstat)
+    mkdir = staticmethod(os.mkdir)
+    open = staticmethod(os.open)
+    if sys.platform != "win32":  # which lets nobody remove an open file, and so needs none
+        pread = staticmethod(os.pread)
+    write = staticmethod(os.write)
+
+
+class _Time:
+    datetime = datetime
+    monotonic_ns = staticmethod(time.monotonic_ns)
+    # Not `time_ns`, where there is another: it may have been frozen before this module was loaded.
+    if sys.platform == "win32":
+        time_ns = staticmethod(time.time_ns)
+    else:
+        time_ns = staticmethod(partial(time.clock_gettime_ns, time.CLOCK_REALTIME))
+    #: What to add to the monotonic clock for the time of day.
+    offset = time_ns() - monotonic_ns()
+
+
+def now_ns() -> int:
+    """The time of day, in nanoseconds since 1970."""
+    if "time_machine" in sys.modules:
+        # It changes what the functions themselves return, but for the monotonic ones.
+        return _Time.offset + _Time.monotonic_ns()
+    return _Time.time_ns()
+
+
+def now() -> datetime:
+    """The time of day, in UTC."""
+    return _Time.datetime.fromtimestamp(now_ns() // 1000 / 1e6, UTC)
+
+
+def monotonic() -> float:
+    """Seconds that only grow."""
+    return _Time.monotonic_ns() / 1e9
+
+
+def make_folder(path: str) -> None:
+    """Make a folder and those above it, where they are missing.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    try:
+        System.mkdir(path)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        above = os.path.dirname(path)  # noqa: PTH120 - a `Path` asks the modules that were replaced
+        if above == path:
+            raise
+        make_folder(above)
+        make_folder(path)
+
+
+__all__ = ["System", "make_folder", "monotonic", "now", "now_ns"]
