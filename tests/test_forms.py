@@ -351,15 +351,16 @@ def test_memory_does_not_grow_with_the_number_of_runs(
 ) -> None:
     """Nine times as much to read, and what grows is no sixth of it: buffers that fill up, and never the runs."""
     few, many = sizes(form)
-    outs = [tmp_path / name for name in ("first", "few", "many")]
+    outs = [tmp_path / name for name in ("first", "few", "many", "again")]
     for out in outs:
         out.mkdir()
     measured = [
         # Before the first, modules are not loaded and caches are empty.
         peak(VERBS[verb](path, out))
-        for path, out in zip((few, few, many), outs, strict=True)
+        for path, out in zip((few, few, many, many), outs, strict=True)
     ]
 
-    grown = measured[2] - measured[1]
+    # What only one of two does, such as filling a cache of Python's own, is no growth with the runs.
+    grown = min(measured[2:]) - measured[1]
 
     assert grown < 9 * FEW * SIZE / 6
