@@ -13,6 +13,7 @@ import threading
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from os import getpid  # by name, as all that is used in a test: a test may replace what the module has
@@ -396,8 +397,11 @@ class Recording:
                 kind = "further troubles"
             self.troubles[kind] += 1
             if not self._ended:
-                fields = dumps({"kind": kind, "count": 1})
-                self.writer.append(encode_record("trouble", self.redactor.redact(fields)))
+                with suppress(
+                    Exception
+                ):  # whatever is wrong may be so here, too; it is counted, and no test hears of it
+                    fields = dumps({"kind": kind, "count": 1})
+                    self.writer.append(encode_record("trouble", self.redactor.redact(fields)))
 
     def end(self, *, interrupted: Verdict | None = None, reason: str = "") -> None:
         """Finish what is open and close the journal; calling it again does nothing.

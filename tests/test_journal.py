@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_arena_state._system import System
 from pytest_arena_state._wire import dumps, loads
 from pytest_arena_state.journal import (
     JOURNAL_VERSION,
@@ -127,7 +128,7 @@ def test_a_save_is_one_write(process: Process, monkeypatch: pytest.MonkeyPatch) 
             writes.append(bytes(data))
             return real(descriptor, data)
 
-        monkeypatch.setattr(os, "write", write)
+        monkeypatch.setattr(System, "write", write)
 
         store.save({"id": "a", "messages": [user("one"), user("two")]})
 
@@ -402,7 +403,7 @@ def test_a_short_write_loses_nothing(
     """A file-size limit, or a disk that is full for a while."""
     writer.append(record(0))
     refusals = answers.count(-1)
-    monkeypatch.setattr(os, "write", Disk(answers).write)
+    monkeypatch.setattr(System, "write", Disk(answers).write)
 
     for n in range(1, 6):
         writer.append(record(n))
@@ -420,7 +421,7 @@ def test_records_that_are_written_together_are_torn_like_single_ones(
     whole = len(encode_line(record(0)) + encode_line(record(1)))
     expected = []
     for taken in range(1, whole):
-        monkeypatch.setattr(os, "write", Disk([taken, -1, -1, None]).write)
+        monkeypatch.setattr(System, "write", Disk([taken, -1, -1, None]).write)
         for _ in range(3):
             writer.append(record(0), record(1))
             expected += [0, 1]
@@ -437,7 +438,7 @@ def test_what_a_full_disk_refuses_waits_for_room(
     tmp_path: Path, writer: JournalWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = Disk([-1] * 10)
-    monkeypatch.setattr(os, "write", disk.write)
+    monkeypatch.setattr(System, "write", disk.write)
 
     for n in range(4):
         writer.append(record(n))
@@ -449,10 +450,26 @@ def test_what_a_full_disk_refuses_waits_for_room(
     assert numbers(tmp_path / "journal", Damage()) == [0, 1, 2, 3]
 
 
+def test_no_error_of_the_journal_reaches_a_test(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even one that nobody thought of, and that meets the note about itself as well."""
+
+    def broken(descriptor: int, data: bytes) -> int:
+        raise TypeError("not the function that it was")
+
+    with process.test() as store:
+        monkeypatch.setattr(System, "write", broken)
+        store.save({"id": "a", "messages": [user("one")]})
+        monkeypatch.undo()
+
+    (kind,) = process.recorder.recording.troubles
+    assert kind == "a save was not journaled at once: TypeError: not the function that it was"
+    assert [said(run) for run in merged(process).runs] == [["one"]]
+
+
 def test_what_waits_has_a_limit(writer: JournalWriter, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that stays full must not take the memory, too; what is given up is counted."""
     monkeypatch.setattr("pytest_arena_state.journal._KEPT_BACK_LIMIT", 100)
-    monkeypatch.setattr(os, "write", Disk([-1] * 100).write)
+    monkeypatch.setattr(System, "write", Disk([-1] * 100).write)
 
     for n in range(10):
         writer.append(record(n))
