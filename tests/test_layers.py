@@ -19,7 +19,6 @@ PACKAGE = ROOT / NAME
 # A module, or a sub-package as a whole, imports only from what stands before it.
 CORE = (
     "errors",
-    "_system",
     "_wire",
     "messages",
     "capture",  # stands on `messages` alone: whoever has a store to fill may use it, and it knows of none
@@ -38,6 +37,7 @@ CORE = (
     "recorder",
     "observing",
     "redaction",
+    "_system",
     "journal",
     "verdict",
     "target",

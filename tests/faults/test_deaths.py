@@ -94,6 +94,7 @@ def test_a_death_among_fake_files_costs_nothing(suite: Suite, kept_everything: C
     if suite.mode == "serial":
         assert suite.recover().returncode == 0
     kept_everything("SIGKILL while all files are fake (pyfakefs)")
+    assert "died while it ran test_suite.py::test_dies" in suite.reported()["dying"].error
 
 
 def test_a_lack_of_memory_is_a_failure_like_any_other(suite: Suite, kept_everything: Check) -> None:
