@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ._wire import loads, shortened
 from .errors import ResultsError
@@ -25,42 +25,59 @@ _NAMED = 3  # things that an error names
 _RUN_KEYS = frozenset(("RunID", "Messages"))
 
 
-def kind_of(file: Path) -> Literal["list", "results", "runs", "index", "run"]:
+Kind: TypeAlias = Literal["list", "results", "runs", "index", "run"]
+
+
+def kind_of(file: Path) -> Kind:
     """What a ``.json`` holds: runs in a list, with an index, or without one; an index alone; or one run.
 
     Raises:
         OSError: It cannot be read.
         ResultsError: It holds none of these.
     """
+    kind, there = _look_into(file)
+    if kind is None:
+        raise ResultsError(str(file), f"no results: {there}")
+    return kind
+
+
+def is_no_run(file: Path) -> bool:
+    """Whether a ``.json`` is something else than a run; what cannot be read may be one, and is not passed over."""
+    try:
+        return _look_into(file)[0] != "run"
+    except (OSError, ResultsError):
+        return False
+
+
+def _look_into(file: Path) -> tuple[Kind | None, str]:
+    """What it holds, as far as it must be read to tell, and else what is there."""
     keys: list[str] = []
     try:
         with file.open("rb") as stream:
             for piece in pieces(stream, enter=lambda where: where in ((), ("index",), ("runs",))):
                 if not piece.where:
                     if piece.is_list:
-                        return "list"
+                        return "list", ""
                     if piece.text is not None:
-                        there = shortened(loads(piece.text))
-                        raise ResultsError(str(file), f"no results: a map or a list was wanted, {there} was there")
+                        return None, f"a map or a list was wanted, {shortened(loads(piece.text))} was there"
                     continue
                 key = str(piece.where[0])
                 if len(piece.where) > 1:
                     if piece.where == ("index", "run_ids"):
-                        return "results"
+                        return "results", ""
                 elif key in _RUN_KEYS:
-                    return "run"
+                    return "run", ""
                 elif key == "run_ids":
-                    return "index"
+                    return "index", ""
                 else:
                     keys.append(key)
-    except ResultsError:
-        raise
     except ValueError as error:
-        raise ResultsError(str(file), f"not JSON: {error}") from None
+        wanted = "" if file.suffix == ".json" else "no results: a directory, a .jsonl or a .json was wanted, and it is "
+        raise ResultsError(str(file), f"{wanted}not JSON: {error}") from None
     if "runs" in keys:
-        return "runs"
+        return "runs", ""
     there = ", ".join(map(repr, keys[:_NAMED])) or "an empty map"
-    raise ResultsError(str(file), f"no results: 'RunID', or 'index' and 'runs' were wanted, {there} was there")
+    return None, f"'RunID', or 'index' and 'runs' were wanted, {there} was there"
 
 
 def of_lines(file: Path) -> Iterator[tuple[str, bytes]]:
@@ -128,4 +145,4 @@ def _run_id(text: bytes, where: str) -> str:
     return str(data.get("RunID") or "")
 
 
-__all__ = ["kind_of", "named", "of_array", "of_lines"]
+__all__ = ["is_no_run", "kind_of", "named", "of_array", "of_lines"]

@@ -19,7 +19,7 @@ from .errors import ResultsError
 from .index import Index
 from .index_reading import IndexScan, scan_index
 from .naming import is_file_name
-from .one_file import kind_of, named, of_array, of_lines
+from .one_file import is_no_run, kind_of, named, of_array, of_lines
 from .stored_run import StoredResults, StoredRun, Texts, parse_run
 from .target import Target, form_of, is_url
 from .unfinished import Unfinished, has_journals
@@ -112,7 +112,7 @@ def run_files(directory: Path) -> list[Path]:
 
 def _open_directory(directory: Path, name: str) -> StoredResults:
     scan = _scan_directory(directory)
-    if scan.file is None and not _json_files(directory):
+    if scan.file is None and next(_json_files(directory), None) is None:
         raise ResultsError(name, _empty_directory(directory))
     return StoredResults(name, "directory", scan.header, partial(_of_directory, directory, scan), scan)
 
@@ -145,22 +145,28 @@ def _stems(directory: Path, scan: IndexScan) -> Iterator[tuple[str, IndexRow | N
         yield stem, row
 
 
-def _json_files(directory: Path) -> list[str]:
-    return sorted(
-        entry.name.removesuffix(".json")
-        for entry in os.scandir(directory)
-        if entry.name.endswith(".json") and entry.name != "index.json"
-    )
+def _json_files(directory: Path) -> Iterator[str]:
+    """The stems of the files of runs; between them may lie other things, such as the index of a ``.jsonl``."""
+    for name in sorted(entry.name for entry in os.scandir(directory) if entry.name.endswith(".json")):
+        if name != "index.json" and not is_no_run(directory / name):
+            yield name.removesuffix(".json")
 
 
 def _empty_directory(directory: Path) -> str:
-    inside = sorted(
-        entry.name
-        for entry in os.scandir(directory)
-        if entry.is_dir() and (Path(entry, "index.json").exists() or entry.name.endswith(".journals"))
-    )
+    inside = sorted(entry.name for entry in os.scandir(directory) if _has_results(Path(entry)))
     hint = f"; there are results in {', '.join(map(repr, inside[:_NAMED]))}" if inside else ""
     return f"no results are in it: an index.json or files of runs were wanted{hint}"
+
+
+def _has_results(path: Path) -> bool:
+    if path.is_dir():
+        return (path / "index.json").exists() or path.name.endswith(".journals")
+    if path.suffix != ".json":
+        return form_of(path) == "jsonl"
+    try:
+        return kind_of(path) in ("list", "results", "runs")
+    except (OSError, ResultsError):
+        return False
 
 
 # --- one file, and journals ----------------------------------------------------------------------

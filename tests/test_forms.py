@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from pytest_arena_state import document, iterate_results, load_results
 from pytest_arena_state._wire import dumps
 from pytest_arena_state.cli import main
+from pytest_arena_state.errors import ResultsError
 from pytest_arena_state.index import Completeness, index_bytes, make_index
 from pytest_arena_state.stored import open_results
 
@@ -201,6 +203,36 @@ def test_validate_takes_every_form(tmp_path: Path, capsys: pytest.CaptureFixture
         assert (status, out.splitlines()[-1].endswith(" 0 wrong")) == (0, True)
 
 
+def test_other_things_in_a_directory_are_no_runs(tmp_path: Path) -> None:
+    """Without an index anything may lie there: a project has a package.json, and results in one file."""
+    path = write(tmp_path, "files without an index", 3)
+    write(path, ".json", 5).rename(path / "more.json")
+    (path / "later.index.json").write_text('{"total_runs": 0, "run_ids": []}', encoding="utf-8")
+    (path / "package.json").write_text('{"name": "shop", "version": "1.0.0"}', encoding="utf-8")
+    (path / "list.json").write_text("[1, 2]", encoding="utf-8")
+
+    assert [run.run_id for run in iterate_results(path)] == ["run-00000", "run-00001", "run-00002"]
+
+
+def test_a_damaged_file_in_a_directory_is_named(tmp_path: Path) -> None:
+    """It may have been a run, so it is not passed over."""
+    path = write(tmp_path, "files without an index", 3)
+    (path / "run-00001.json").write_text('{"RunID": "run-00001", "Mess', encoding="utf-8")
+    (path / "run-00002.json").write_text("", encoding="utf-8")
+
+    with pytest.raises(ResultsError, match=r"run-00001\.json"):
+        list(iterate_results(path))
+
+
+def test_a_directory_that_has_results_in_it_names_them(tmp_path: Path) -> None:
+    (tmp_path / "package.json").write_text('{"name": "shop"}', encoding="utf-8")
+    for name, form in (("a", ".jsonl"), ("b", ".json"), ("c", "directory")):
+        write(tmp_path / f"of {name}", form, 2).rename(tmp_path / (name if form == "directory" else f"{name}{form}"))
+
+    with pytest.raises(ResultsError, match=r"no results are in it.*; there are results in 'a\.jsonl', 'b\.json', 'c'"):
+        open_results(tmp_path)
+
+
 # --- journals ------------------------------------------------------------------------------------
 
 DYING = """
@@ -320,12 +352,15 @@ VERBS: dict[str, Callable[[Path, Path], list[str]]] = {
 
 def peak(arguments: list[str]) -> int:
     """The most bytes of Python objects that there are at a time."""
+    gc.collect()
+    gc.freeze()  # the more other tests left, the later the collector would come to what is measured here
     tracemalloc.start()
     try:
         assert main(arguments) == 0
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+        gc.unfreeze()
 
 
 @pytest.fixture(scope="module")
