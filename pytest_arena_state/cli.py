@@ -207,10 +207,12 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from .reporters import write_report
+    from .reporters import format_of, write_report
 
     path = write_report(options.path, options.output, options.format, baseline=options.baseline)
     _say(f"wrote {printable(str(path), 1000)}")
+    if options.baseline and format_of(path, options.format).module not in ("html", "markdown"):
+        sys.stderr.write("arena-state: only html and md show changes against a baseline\n")
     return 0
 
 
@@ -277,7 +279,7 @@ def _merge(options: argparse.Namespace) -> int:
             problem = problem if copy is None else copy.shown(problem)
         sys.stderr.write(f"arena-state: {printable(problem, 1000)}\n")
     if options.expect is not None and whole != options.expect:
-        sys.stderr.write(f"arena-state: {options.expect} whole inputs were expected, {whole} were there\n")
+        sys.stderr.write(f"arena-state: {plural(options.expect, 'whole input')} expected, {whole} there\n")
         return 1
     return 1 if outcome.problems else 0
 

@@ -131,7 +131,7 @@ def test_a_broken_shard_is_named_and_fails_the_merge(
     captured = capsys.readouterr()
     assert status == 1
     assert "out-b" in captured.err
-    assert "2 whole inputs were expected, 1 were there" in captured.err
+    assert "2 whole inputs expected, 1 there" in captured.err
     assert read_index(tmp_path / "merged").total_runs >= 6
 
 

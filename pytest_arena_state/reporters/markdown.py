@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..compare import CellComparison, compare_cells
-from ..index import go_duration
 from ..summary import describe
 from .text import code, percent, plural, points, seconds, table, usd
 
@@ -61,7 +60,7 @@ def cut_blocks(blocks: Iterable[str], limit_bytes: int | None) -> str:
 def _summary_blocks(source: Source, baseline: Source | None) -> Iterator[str]:
     notes = source.notes
     yield "# Arena results\n"
-    yield f"{describe(notes.totals)}, {code(go_duration(notes.totals.duration_ns))}\n"
+    yield f"{describe(notes.totals)}, {seconds(notes.totals.duration_ns)}\n"
     yield from _completeness(source)
     cells = [cell.without_cases() for cell in notes.cells()]
     changes: dict[tuple[str, str], CellComparison] = {}
@@ -97,7 +96,7 @@ def _completeness(source: Source) -> Iterator[str]:
         yield f"- lost: {code(entry.what)}: {code(entry.why)}"
     for kind, count in sorted(known.troubles.items())[:20]:
         yield f"- {code(kind)} ({count:,})"
-    if pieces:
+    if known.lost or known.troubles:
         yield ""
 
 
