@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         Violation,
     )
     from .prices import Prices
+    from .reading import read_media
     from .recorder import ArenaRun
     from .results import Completeness, Index, IndexRow, LostEntry, iterate_results, load_results, load_run, read_index
     from .store import ArenaStateStore
@@ -102,6 +103,7 @@ _HOMES = {
     ),
     "prices": ("Prices",),
     "recorder": ("ArenaRun",),
+    "reading": ("read_media",),
     "results": (
         "Completeness",
         "Index",
@@ -166,6 +168,7 @@ __all__ = [
     "load_results",
     "load_run",
     "read_index",
+    "read_media",
 ]
 
 

@@ -419,6 +419,17 @@ def _require_libraries(config: pytest.Config) -> None:
         raise pytest.UsageError(f"{name}: {error}") from None
 
 
+def _media_limit(config: pytest.Config) -> int:
+    given = str(config.getini("arena_media_limit"))
+    try:
+        limit = int(given)
+    except ValueError:
+        limit = -1
+    if limit < 0:
+        raise pytest.UsageError(f"arena_media_limit: {given!r} is not a number of bytes")
+    return limit
+
+
 def _make_session(config: pytest.Config) -> Session:
     from .redaction import RedactionRules
     from .session import Session, Settings
@@ -433,6 +444,7 @@ def _make_session(config: pytest.Config) -> Session:
         Settings(
             redaction=rules,
             keep_raw=config.getoption("arena_raw"),
+            media_limit=_media_limit(config),
             config_file=_relative(config.inipath, config.rootpath) if config.inipath is not None else "",
         ),
         controls_workers=_xdist.controls_workers(config),
@@ -502,6 +514,7 @@ def register(config: pytest.Config) -> None:
             return
     else:
         _require_libraries(config)
+        _media_limit(config)
         hooks = SessionHooks(config)
     config.stash[HOOKS_KEY] = hooks
     config.pluginmanager.register(hooks, "arena_state_session")

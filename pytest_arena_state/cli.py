@@ -289,7 +289,9 @@ def _copy_of(path: str) -> Fetched | None:
         return None
     from .cloud import Fetched
 
-    return Fetched(path)
+    copy = Fetched(path)
+    copy.fetch_media()
+    return copy
 
 
 def _upload(options: argparse.Namespace) -> int:

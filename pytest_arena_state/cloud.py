@@ -28,6 +28,9 @@ from typing import Any
 from .errors import ConfigurationError, ResultsError
 from .index import Index
 from .index_reading import index_of
+from .large_media import FOLDER as MEDIA
+from .large_media import folder_of, name_of, names_there
+from .media_files import files_of, paths_of, relative
 from .naming import is_file_name
 from .redaction import RedactionRules, Redactor
 from .target import Target
@@ -74,6 +77,11 @@ class Place:
     def url(self) -> str:
         """The whole."""
         return f"{self.scheme}://{'/'.join((self.bucket, *self.key))}"
+
+    @property
+    def media(self) -> str:
+        """The URL of the folder for media that are too large for the runs."""
+        return f"{self.scheme}://{'/'.join((self.bucket, *self.key[:-1], *folder_of(Path(self.key[-1])).parts))}"
 
     @property
     def parent(self) -> str:
@@ -169,6 +177,8 @@ def upload(path: Path, url: str) -> str:
     if not source.index_path.exists():
         raise ResultsError(str(path), "there are no results to upload")
     with _explained(place.url):
+        if source.form != "directory":
+            _upload_media(folder_of(path), place)
         if source.form == "directory":
             _upload_directory(path, _store(place.url))
         else:
@@ -176,6 +186,7 @@ def upload(path: Path, url: str) -> str:
             _put(store, there.path.name, path)
             if source.index_path != path:
                 _put(store, there.index_path.name, source.index_path)
+        _remove_old_media(folder_of(path), place)
     return there.shown_index
 
 
@@ -185,12 +196,45 @@ def _upload_directory(directory: Path, store: Any) -> None:
         raise ResultsError("", "results that Arena wrote are there: choose another name")
     stems = index_of(directory / "index.json").run_ids
     names = [f"{stem}.json" for stem in stems if is_file_name(stem)]
+    media = {file for name in names for file in files_of(directory, (directory / name).read_bytes())}
+    _each(lambda file: _put_unless_there(store, file, directory / file), sorted(media))
     _each(lambda name: _put(store, name, directory / name), names)
     _put(store, "index.json", directory / "index.json")
     gone = {f"{stem}.json" for stem in (old.run_ids if old is not None else ()) if is_file_name(stem)} - set(names)
     if gone:
         with suppress(FileNotFoundError):
             _obstore().delete(store, sorted(gone))
+
+
+def _upload_media(folder: Path, place: Place) -> None:
+    names = names_there(folder)
+    if names:
+        store = _store(place.media)
+        _each(lambda name: _put_unless_there(store, name, folder / name), names)
+
+
+def _put_unless_there(store: Any, name: str, file: Path) -> None:
+    """Upload media, unless the same is there from an earlier upload: the name of what is large tells its content."""
+    if name_of(f"{MEDIA}/{name.rpartition('/')[2]}"):
+        with suppress(Exception):  # it may be that only reading is forbidden
+            if _obstore().head(store, name)["size"] == file.stat().st_size:
+                return
+    _put(store, name, file)
+
+
+def _remove_old_media(folder: Path, place: Place) -> None:
+    """Remove what no run names any more. That it stays is no reason to call an upload failed."""
+    with suppress(Exception):
+        store = _store(place.media)
+        gone = _media_there(store).difference(names_there(folder))
+        if gone:
+            _obstore().delete(store, sorted(gone))
+
+
+def _media_there(store: Any) -> set[str]:
+    found = _obstore().list_with_delimiter(store)["objects"]
+    names = {str(each["path"]).rpartition("/")[2] for each in found}
+    return {name for name in names if name_of(f"{MEDIA}/{name}")}
 
 
 def _index_there(store: Any) -> Index | None:
@@ -213,6 +257,7 @@ def forget(target: Target) -> None:
     else:
         for file in {target.path, target.index_path}:
             file.unlink(missing_ok=True)
+        shutil.rmtree(folder_of(target.path), ignore_errors=True)
     if not target.journals.exists():
         _note(target.path).unlink(missing_ok=True)
     with suppress(OSError):
@@ -228,12 +273,13 @@ def forget(target: Target) -> None:
 class Fetched:
     """A copy of results in a temporary folder, for as long as somebody holds this."""
 
-    def __init__(self, url: str, *, index_only: bool = False) -> None:
+    def __init__(self, url: str, *, index_only: bool = False, media: str = "") -> None:
         """Download.
 
         Args:
             url: Of results in any form.
             index_only: Only the index, where it is in a file of its own.
+            media: The name of a file of large media: only this.
 
         Raises:
             ConfigurationError: The URL is none, or the library is missing.
@@ -246,8 +292,12 @@ class Fetched:
         self._finalizer = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self.path = folder / place.key[-1]
         target = Target(self.path, url)
+        self._place = place
         with _explained(place.url):
-            if target.form == "directory":
+            if media:
+                with suppress(FileNotFoundError):
+                    self._fetch_media([media])
+            elif target.form == "directory":
                 self.path.mkdir()
                 self._fetch_directory(_store(place.url), index_only=index_only)
             else:
@@ -268,6 +318,27 @@ class Fetched:
             lambda name: _get(store, name, self.path / name),
             [name for name in names if name.endswith(".json") and is_file_name(name)],
         )
+
+    def fetch_media(self) -> None:
+        """Download the media beside the runs, too, as far as they are there.
+
+        Raises:
+            ResultsError: It failed; says why.
+        """
+        with _explained(self.url):
+            if self.path.is_dir():
+                store = _store(self.url)
+                runs = self.path.glob("*.json")
+                paths = {relative(path) for run in runs for path in paths_of(run.read_bytes())}
+                names = [str(path) for path in paths if path and all(map(_SEGMENT.fullmatch, path.parts))]
+                _each(lambda name: _get_if_there(store, name, self.path / name), names)
+            else:
+                self._fetch_media(_media_there(_store(self._place.media)))
+
+    def _fetch_media(self, names: Iterable[str]) -> None:
+        folder, store = folder_of(self.path), _store(self._place.media)
+        folder.mkdir(parents=True, exist_ok=True)
+        _each(lambda name: _get(store, name, folder / name), names)
 
     def shown(self, where: str) -> str:
         """A place in the copy, as a place in the store."""
@@ -290,10 +361,21 @@ def _put(store: Any, name: str, file: Path) -> None:
 
 
 def _get(store: Any, name: str, file: Path) -> None:
-    stream = _obstore().get(store, name).stream(min_chunk_size=_CHUNK)
+    _write(_obstore().get(store, name), file)
+
+
+def _write(content: Any, file: Path) -> None:
+    stream = content.stream(min_chunk_size=_CHUNK)
     with file.open("wb") as out:
         for chunk in stream:
             out.write(chunk)
+
+
+def _get_if_there(store: Any, name: str, file: Path) -> None:
+    with suppress(FileNotFoundError):
+        content = _obstore().get(store, name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _write(content, file)
 
 
 def _each(do: Callable[[str], None], names: Iterable[str]) -> None:

@@ -7,35 +7,47 @@ nothing that could be taken for results.
 from __future__ import annotations
 
 import filecmp
+import re
 import shutil
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._wire import loads
+from .large_media import bring, find, folder_of, name_of, names_in, sweep
+
+if TYPE_CHECKING:
+    from .target import Target
 
 _KEYS = frozenset(("file_path", "storage_reference", "FilePath", "RecordingPath"))
+_GIVEN = re.compile(rb'"(?:%b)":\s*"[^"]' % "|".join(sorted(_KEYS)).encode())
 
 
 class MediaFiles:
     """Notes files while runs are read, and copies them when the results are there."""
 
-    def __init__(self, target: Path | None) -> None:
+    def __init__(self, target: Target) -> None:
         """Begin.
 
         Args:
-            target: The directory that they go to; None where results are one file, which has no files beside it.
+            target: The results that they go with. Files of the user's own go with a directory only, because results
+                in one file have nothing else beside them.
         """
-        self._target = target
+        self._target = target.path if target.form == "directory" else None
+        self._large = folder_of(target.path)
+        self._large_sources: dict[str, Path | None] = {}
         self._sources: dict[str, Path] = {}
         self._problems: list[str] = []
 
-    def note(self, directory: Path, text: bytes) -> None:
-        """Note the files of a run that lie in its directory."""
-        if self._target is None or not any(b'"%b"' % key.encode() in text for key in _KEYS):
+    def note(self, results: Path, text: bytes) -> None:
+        """Note the files of a run that lie beside it, or in its directory."""
+        for name in names_in((text,)):
+            if self._large_sources.get(name) is None:
+                self._large_sources[name] = find(results, name)
+        if self._target is None or not results.is_dir():
             return
-        for path in _paths(loads(text)):
-            source = _inside(directory, path)
-            if source is None:
+        for path in paths_of(text):
+            source = _inside(results, path)
+            if source is None or name_of(path):
                 continue
             known = self._sources.setdefault(path, source)
             if known != source and not filecmp.cmp(known, source, shallow=False):
@@ -45,6 +57,7 @@ class MediaFiles:
     def copy(self) -> list[str]:
         """Copy what was noted; returns what could not be."""
         assert self._target is not None or not self._sources
+        self._copy_large()
         for path, source in sorted(self._sources.items()):
             assert self._target is not None
             out = self._target / path
@@ -57,11 +70,27 @@ class MediaFiles:
                 self._problems.append(f"{source}: {error.strerror or error}")
         return self._problems
 
+    def _copy_large(self) -> None:
+        for name, source in sorted(self._large_sources.items()):
+            out = self._large / name
+            try:
+                if source is None:
+                    if not out.exists():
+                        self._problems.append(f"media/{name}: a run names it, and it is missing")
+                elif not out.exists():
+                    self._large.mkdir(parents=True, exist_ok=True)
+                    bring(source, out)
+            except OSError as error:
+                self._problems.append(f"{source}: {error.strerror or error}")
+        sweep(self._large, set(self._large_sources))
 
-def _paths(value: Any) -> set[str]:
+
+def paths_of(run: bytes) -> set[str]:
     """What stands under a key that names a file, anywhere in a run."""
+    if not _GIVEN.search(run):
+        return set()
     found = set()
-    waiting = [value]
+    waiting: list[Any] = [loads(run)]
     while waiting:
         each = waiting.pop()
         if isinstance(each, dict):
@@ -72,13 +101,21 @@ def _paths(value: Any) -> set[str]:
     return found
 
 
-def _inside(directory: Path, path: str) -> Path | None:
-    """The file in the directory that a run's path means; None where it means anything else."""
+def relative(path: str) -> PurePosixPath | None:
+    """A run's path as one within its directory; None where it means anything else."""
     pure = PurePosixPath(path.replace("\\", "/"))
-    if pure.is_absolute() or ".." in pure.parts or ":" in path or "\0" in path:
+    if pure.is_absolute() or not pure.parts or ".." in pure.parts or ":" in path or "\0" in path:
         return None
     if len(pure.parts) == 1 and pure.suffix == ".json":
         return None  # a run's file, or the index
+    return pure
+
+
+def _inside(directory: Path, path: str) -> Path | None:
+    """The file in the directory that a run's path means; None where it means anything else."""
+    pure = relative(path)
+    if pure is None:
+        return None
     try:
         source = (directory / pure).resolve()
         return source if source.is_file() and source.is_relative_to(directory.resolve()) else None
@@ -86,4 +123,10 @@ def _inside(directory: Path, path: str) -> Path | None:
         return None
 
 
-__all__ = ["MediaFiles"]
+def files_of(directory: Path, run: bytes) -> set[str]:
+    """The files in a directory that one of its runs names, relative to it and with slashes."""
+    found = {path: _inside(directory, path) for path in paths_of(run)}
+    return {str(relative(path)) for path, file in found.items() if file is not None}
+
+
+__all__ = ["MediaFiles", "files_of", "paths_of", "relative"]

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from . import document
 from ._wire import dumps, format_time, loads
 from .journal import SUFFIX, Damage, PieceReader, Record, read_records
+from .large_media import folder_of
 from .staging import Ledger, read_ledger
 from .telemetry import facts_of
 from .verdict import RunContext, Verdict, crashed, fill_in, interrupted
@@ -239,6 +240,8 @@ class Merged:
     troubles: Counter[str] = field(default_factory=Counter)
     recovered: int = 0
     """Runs of sessions that had died."""
+    media: list[Path] = field(default_factory=list)
+    """Folders of media that are too large for the runs."""
 
 
 def journal_paths(directory: Path) -> list[Path]:
@@ -265,6 +268,9 @@ def merge_session(
         OSError: The directory cannot be read.
     """
     merged = Merged()
+    media = folder_of(directory)
+    if media.is_dir():
+        merged.media.append(media)
     contents = []
     paths = journal_paths(directory)
     if staged_as is not None and not any(_is_of_fork(path) for path in paths):

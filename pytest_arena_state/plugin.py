@@ -79,6 +79,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="in GitHub Actions: a step summary, and annotations of failed runs",
     )
     group.addoption("--arena-prices", metavar="FILE", help="prices of models, in a TOML or JSON file")
+    parser.addini(
+        "arena_media_limit", "bytes of an image, a sound or a document that stay in its run", default="393216"
+    )
     parser.addini("arena_prices", "default for --arena-prices, relative to the rootdir")
     parser.addini("arena_capture", "default for --arena-capture", type="bool", default=False)
     parser.addini("arena_github", "default for --arena-github", type="bool", default=False)

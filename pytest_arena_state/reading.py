@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .errors import ResultsError
 from .index_reading import index_of
+from .large_media import FOLDER, find, name_of, problem_of
 from .loading import LoadedRuns
 from .stored import index_file, is_file_name, open_results, parse_run, run_files
 from .target import Form, Target, is_url
 
 if TYPE_CHECKING:
     from .index import Index
+    from .messages import MediaContent
     from .models import RunResult
 
 
@@ -74,4 +78,50 @@ def iterate_results(path: str | Path) -> Iterator[RunResult]:
     yield from LoadedRuns(open_results(path))
 
 
-__all__ = ["Form", "Target", "is_file_name", "iterate_results", "load_results", "load_run", "read_index", "run_files"]
+def read_media(results: str | Path, media: MediaContent) -> bytes:
+    """The bytes of an image, a sound, a video or a document of a run, in the run or in a file beside it.
+
+    Args:
+        results: Where the run was loaded from: a path in any form, journals, or a URL of results.
+        media: Of a part of one of its messages.
+
+    Raises:
+        ResultsError: The media are elsewhere, as with a ``url``, or their file is missing or was changed.
+        ConfigurationError: A library is missing that downloads them.
+        OSError: They cannot be read.
+    """
+    if media.data:
+        try:
+            return base64.b64decode(media.data)
+        except ValueError as error:
+            raise ResultsError(str(results), f"its media are not base64: {error}") from None
+    where = media.file_path or media.storage_reference or media.url or ""
+    name = name_of(where)
+    if not name:
+        raise ResultsError(str(results), f"its media are not kept beside it: {where!r}")
+    if is_url(results):
+        from .cloud import Fetched
+
+        copy = Fetched(str(results), media=name)
+        return _content_of(copy.path, name, str(results))
+    return _content_of(Path(results), name, str(results))
+
+
+def _content_of(results: Path, name: str, shown: str) -> bytes:
+    file, problem = find(results, name), problem_of(results, name)
+    if file is None or problem:
+        raise ResultsError(f"{shown}: {FOLDER}/{name}", problem)
+    return file.read_bytes()
+
+
+__all__ = [
+    "Form",
+    "Target",
+    "is_file_name",
+    "iterate_results",
+    "load_results",
+    "load_run",
+    "read_index",
+    "read_media",
+    "run_files",
+]

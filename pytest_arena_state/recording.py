@@ -23,13 +23,15 @@ from . import document
 from ._system import now, now_ns
 from ._wire import dumps, format_time, loads
 from .journal import JOURNAL_VERSION, JournalWriter, encode_record, tell_of_forks
+from .large_media import names_in
 from .models import RunResult
 from .naming import safe_stem
-from .telemetry import facts_of
+from .telemetry import MessageFacts, facts_of, media_outputs
 from .trace import RAW_REQUEST_KEY, RAW_RESPONSE_KEY
 from .verdict import RunContext, Verdict, fill_in
 
 if TYPE_CHECKING:
+    from .large_media import LargeMedia
     from .redaction import Redactor
     from .staging import Stager
     from .store import ArenaStateStore, Change, Conversation
@@ -54,6 +56,8 @@ class _Log:
     """The journal has its id."""
     intact: bool = False
     """The journal has everything of the last change; one that was cut short is made good by the next."""
+    slim: dict[int, MessageFacts] = field(default_factory=dict)
+    """What the messages contribute whose media are in files of their own, by their positions."""
 
 
 class StoreRecording:
@@ -84,6 +88,7 @@ class Recording:
         keep_raw: bool = False,
         on_run: Callable[[RunResult], None] | None = None,
         stager: Stager | None = None,
+        media: LargeMedia | None = None,
     ) -> None:
         """Open the journal.
 
@@ -95,6 +100,7 @@ class Recording:
             keep_raw: Write raw requests and responses of LLM calls, too.
             on_run: Called with each run of a test after its verdict; may change it in place.
             stager: Writes finished runs where the publication only has to move them.
+            media: Takes large media out of messages; None leaves all in.
 
         Raises:
             OSError: The journal cannot be made.
@@ -106,6 +112,8 @@ class Recording:
         self._keep_raw = keep_raw
         self._on_run = on_run
         self._stager = stager
+        self._media = media
+        self._media_named: set[str] = set()
         self._deleted = 0
         self._environment: dict[Any, Any] | None = None
         self._lock = threading.RLock()
@@ -243,6 +251,9 @@ class Recording:
         texts = messages
         if not self._keep_raw and any(_RAW_MARK in text for text in messages):
             texts = [self._without_raw(text) for text in messages]
+        media = self._media
+        if log.slim or (media is not None and any(len(text) > media.limit for text in texts)):
+            texts = self._without_media(log, length, indexes, texts)
         fields: dict[str, Any] = {"n": length}
         if indexes and indexes == list(range(indexes[0], indexes[0] + len(indexes))):
             fields["from"] = indexes[0]
@@ -278,6 +289,26 @@ class Recording:
             return documents
         redacted = [self.redactor.redact(document) for document in documents]
         return documents if all(map(operator.is_, redacted, documents)) else redacted
+
+    def _without_media(self, log: _Log, length: int, indexes: list[int], texts: list[bytes]) -> list[bytes]:
+        """Take large media out of messages; a file is whole before the journal names it."""
+        log.slim = {index: facts for index, facts in log.slim.items() if index < length and index not in indexes}
+        if self._media is None:
+            return texts
+        texts = list(texts)
+        for place, text in enumerate(texts):
+            if len(text) <= self._media.limit:
+                continue
+            texts[place] = clean = self.redactor.redact(text)  # what has a secret in it is no base64 then, and stays
+            try:
+                slim = self._media.without(clean)
+            except OSError as error:
+                self.trouble(f"large media were left in their run: {error.strerror or error}")
+                continue
+            if slim is not clean:
+                texts[place] = slim
+                log.slim[indexes[place]] = facts_of(loads(slim))
+        return texts
 
     def _without_raw(self, text: bytes) -> bytes:
         if _RAW_MARK not in text:
@@ -324,15 +355,16 @@ class Recording:
     ) -> None:
         """Journal the report of a run, after what else is to be said of its store, and stage it."""
         conversation = log.conversation
+        facts = conversation.facts if not log.slim else _with_slim(conversation.facts, log.slim)
         metadata = fill_in(
             conversation.metadata,
             conversation_id=conversation.id,
-            facts=conversation.facts,
+            facts=facts,
             context=store.context,
             verdict=verdict,
             last_save=format_time(datetime.fromtimestamp(log.changed // 1000 / 1e6, UTC)),
         )
-        composed = document.compose(metadata, conversation.head.get("metadata") or {}, conversation.facts)
+        composed = document.compose(metadata, conversation.head.get("metadata") or {}, facts)
         if self._on_run is not None and verdict is not None:
             composed = self._changed_by_hooks(store, log, composed)
         before, after, row = composed.before, composed.after, composed.row
@@ -346,6 +378,7 @@ class Recording:
         given = [*pieces.objects(), dumps(row)]
         *_, report = self._append(store, *said, ("report", dumps(place), given))
         if stager is not None:
+            self._media_named |= names_in(log.written[index] for index in log.slim)
             self._stage(stager, names, pieces, given, report, log.written)
 
     def _stage(
@@ -377,12 +410,15 @@ class Recording:
         except Exception as error:  # noqa: BLE001 - somebody's hook may raise anything
             self.trouble(f"pytest_arena_run raised {type(error).__name__}: {error}"[:300])
             return composed
+        slim = bool(log.slim)
         messages = [dumps(message) for message in wire["Messages"]]
         known = log.conversation.messages
         different = [i for i, text in enumerate(messages) if i >= len(known) or text != known[i]]
         if different or len(messages) != len(known):
             self._write_messages(store, log, len(messages), different, [messages[i] for i in different], None)
-        facts = [facts_of(message) for message in wire.pop("Messages")]
+        facts = _with_slim([facts_of(message) for message in wire.pop("Messages")], log.slim)
+        if slim or log.slim:
+            wire["MediaOutputs"] = media_outputs(facts)
         split = list(wire).index("Commit")
         items = list(wire.items())
         return document.Composed(dict(items[:split]), dict(items[split:]), document.row_of(wire, facts))
@@ -426,7 +462,8 @@ class Recording:
             self.writer.append(encode_record("end", fields))
             if self._stager is not None:
                 account = {"deleted": self._deleted, "redacted": redacted, "troubles": self.troubles}
-                self._stager.end(loads(self.redactor.redact(dumps(account))))
+                account = loads(self.redactor.redact(dumps(account)))
+                self._stager.end(account | {"media": sorted(self._media_named)} if self._media_named else account)
             self._ended = True
             self.writer.close()
 
@@ -450,6 +487,10 @@ class Recording:
             store.announced = False
             # What the parent saved is in its journal; the child writes what it touches, whole.
             store.logs = {}
+
+
+def _with_slim(facts: list[MessageFacts], slim: dict[int, MessageFacts]) -> list[MessageFacts]:
+    return [slim.get(index, fact) for index, fact in enumerate(facts)]
 
 
 def token_of(session: str) -> str:

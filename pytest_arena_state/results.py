@@ -35,6 +35,7 @@ from .index import (
     make_index,
 )
 from .journal import PieceReader
+from .large_media import FOLDER, PublishedMedia
 from .merge import Merged, SliceReader
 from .naming import digest
 from .packing import open_packed
@@ -144,6 +145,7 @@ def publish(
     staging: Path,
     sessions: int = 1,
     config_file: str = "",
+    media_limit: int = 0,
 ) -> Published:
     """Write results; the caller holds the lock.
 
@@ -156,6 +158,7 @@ def publish(
         staging: A folder on the same file system for files that are not whole yet.
         sessions: How many sessions ``merged`` comes from.
         config_file: What configured the session.
+        media_limit: Bytes of one piece of media in a journal that stay in its run; 0 leaves all there.
 
     Raises:
         OSError: Something cannot be written. What was there before is still there.
@@ -166,6 +169,9 @@ def publish(
     gone = {stem for stem, mark in replaced.items() if now.get(stem) == mark}
     lost = merged.lost
     totals = Totals()
+    media = PublishedMedia(target.path, merged.media, staging, media_limit)
+    for ledger in merged.ledgers:
+        media.add(ledger.account.get("media", ()))
     with (
         _OlderBodies(target, staging) as bodies,
         closing(_WRITERS[target.form](target, staging, merged.ledgers, bodies)) as writer,
@@ -182,6 +188,8 @@ def publish(
             entry, name = run.entry, run.name
             if entry.source == KEPT:
                 writer.keep(name)
+                if media.any_there:
+                    media.keep(writer.kept(name))
                 index.add(name, kept[entry.place])
                 continue
             if entry.source == RUN:
@@ -193,6 +201,7 @@ def publish(
                 except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
                     lost.append({"what": entry.run_id, "why": f"its journal cannot be read: {error}"})
                     continue
+                messages, after = media.slimmed(messages, after)
                 body = repeats.told(entry.number, writer.body(before, messages, after))
                 if run.taken:
                     if writer.holds(name, body):
@@ -218,12 +227,14 @@ def publish(
             index.note((prompt_pack,), ended)
             totals.add(row)
             gone.discard(name)
+        lost += [{"what": f"{FOLDER}/{name}", "why": "the file is missing"} for name in media.place()]
         completeness = _completeness(merged, lost, sessions, old.completeness if kept else None)
         writer.commit(
             lambda out: index.write(out, completeness=completeness, config_file=config_file or old.config_file)
         )
         for stem in gone:
             writer.remove(stem)
+        media.sweep()
         return Published(index.totals.runs, totals)
 
 
@@ -375,6 +386,12 @@ class _DirectoryWriter:
     def keep(self, name: str) -> None:
         """Nothing to do: its file stays where it is."""
 
+    def kept(self, name: str) -> bytes:
+        try:
+            return (self._target.path / f"{name}.json").read_bytes()
+        except OSError:
+            return b""
+
     def add(self, name: str, body: bytes) -> str:
         if self._own not in self._folders:
             shutil.rmtree(self._own, ignore_errors=True)  # of an earlier try
@@ -465,7 +482,10 @@ class _OneFileWriter:
         return self.holds(name, told or self._staged(entry))
 
     def keep(self, name: str) -> None:
-        self.add(name, self._older.read(name))
+        self.add(name, self.kept(name))
+
+    def kept(self, name: str) -> bytes:
+        return self._older.read(name)
 
     def add(self, name: str, body: bytes) -> str:
         if self._json:

@@ -25,6 +25,7 @@ from ._system import monotonic, now, now_ns
 from ._wire import format_time
 from .errors import ArenaStateError, ResultsError
 from .journal import SUFFIX, ChannelSink, HeldFile, JournalFile, JournalWriter, is_held
+from .large_media import DEFAULT_LIMIT, LargeMedia, folder_of
 from .merge import CONTROLLER, Merged, journal_paths, merge_session
 from .recording import Recording, StoreRecording, token_of
 from .redaction import RedactionRules, Redactor
@@ -52,6 +53,8 @@ class Settings:
 
     redaction: RedactionRules = field(default_factory=RedactionRules)
     keep_raw: bool = False
+    media_limit: int = DEFAULT_LIMIT
+    """Bytes of one piece of media that stay in its run; 0 leaves all there."""
     config_file: str = ""
     """The file that configured the session, relative to its root; noted in the index."""
 
@@ -263,6 +266,7 @@ class WorkerSession:
                 keep_raw=told["keep_raw"],
                 on_run=on_run,
                 stager=Stager(directory, worker, told["form"], told["file"]) if shared and told["form"] else None,
+                media=_large_media(directory, told["media_limit"]) if shared else None,
             )
         )
 
@@ -289,6 +293,10 @@ class WorkerSession:
                 self.tests.recording.trouble(f"the journal of forked process {name} could not be sent: {error}")
                 return
         shutil.rmtree(spool, ignore_errors=True)
+
+
+def _large_media(directory: Path, limit: int) -> LargeMedia | None:
+    return LargeMedia(folder_of(directory), limit) if limit > 0 else None
 
 
 def _reads_token(directory: Path, token: str) -> bool:
@@ -364,6 +372,7 @@ class Session:
                 stager=None
                 if controls_workers or self.problem
                 else Stager(self.directory, "main", target.form, target.path.name),
+                media=_large_media(self.directory, settings.media_limit),
             )
         )
         self.outcome: Outcome | None = None
@@ -396,6 +405,7 @@ class Session:
             "token": self.token,
             "session": self.id,
             "keep_raw": self.settings.keep_raw,
+            "media_limit": self.settings.media_limit,
             "form": "" if self.problem else self.target.form,
             "file": self.target.path.name,
             "redaction": {"env": rules.env, "keys": rules.keys, "patterns": list(rules.patterns)},
@@ -498,6 +508,7 @@ class Session:
                     staging=self.directory / "staging",
                     sessions=1 + len(dead),
                     config_file=self.settings.config_file,
+                    media_limit=self.settings.media_limit,
                 )
                 if not alive:
                     self._held.release()  # Windows removes no open file; nobody else publishes now
@@ -537,6 +548,7 @@ def absorb(merged: Merged, other: Merged) -> None:
     merged.lost += other.lost
     merged.redacted += other.redacted
     merged.troubles += other.troubles
+    merged.media += other.media
 
 
 def target_of(directory: Path) -> Path | None:

@@ -90,7 +90,7 @@ def merge(paths: Sequence[str | Path], output: str | Path, *, fail_on_conflict: 
     try:
         with ShardTable(scratch) as table:
             outcome = Merge(target, [Shard(Path(path)) for path in paths])
-            media = MediaFiles(target.path if target.form == "directory" else None)
+            media = MediaFiles(target)
             for number, shard in enumerate(outcome.shards):
                 _read_shard(shard, scratch / f"{number}", table, media)
             if not table.runs:
@@ -127,8 +127,7 @@ def _read_shard(shard: Shard, scratch: Path, table: ShardTable, media: MediaFile
                 run = _checked(shard, each, spool)
                 if run is not None:
                     table.add(run)
-                    if path.is_dir():
-                        media.note(path, each.text)
+                    media.note(path, each.text)
         shard.digest = digest.hexdigest()[:16]
     except (OSError, ValueError) as error:
         shard.problems.append(_problem(path, error))

@@ -15,6 +15,7 @@ from . import document
 from ._wire import loads, shortened
 from .errors import ResultsError
 from .index_reading import IndexScan, scan_index
+from .large_media import folder_of, names_in, problem_of
 from .merge import journal_paths, read_journal
 from .models import RunResult
 from .stored import StoredResults, StoredRun, Texts, kind_of, nothing_there, open_results
@@ -47,6 +48,7 @@ def validate(path: str | Path) -> Iterator[Finding]:
         from .cloud import Fetched
 
         copy = Fetched(str(path))
+        copy.fetch_media()
         for finding in validate(copy.path):
             yield replace(finding, file=copy.shown(finding.file))
         return
@@ -66,12 +68,16 @@ def validate(path: str | Path) -> Iterator[Finding]:
     except ResultsError as error:
         yield Finding(error.path, error.problem)
         return
+    media = set[str]()
     if results.form == "directory":
-        yield from _validate_directory(file, results)
+        yield from _validate_directory(file, results, media)
     elif results.texts is not None:
-        yield from _validate_texts(file, results, results.texts)
+        yield from _validate_texts(file, results, results.texts, media)
     else:
         yield _finding(file, lambda: problem_of_run(file.read_bytes()))
+    folder = folder_of(file)
+    for name in sorted(media):
+        yield _finding(folder / name, partial(problem_of, file, name))
 
 
 def _finding(file: Path, problem: Callable[[], str]) -> Finding:
@@ -109,7 +115,7 @@ def _first_problems(error: ValidationError) -> str:
     return "; ".join(problems) + (f"; and {more} more" if more > 0 else "")
 
 
-def _validate_directory(directory: Path, results: StoredResults) -> Iterator[Finding]:
+def _validate_directory(directory: Path, results: StoredResults, media: set[str]) -> Iterator[Finding]:
     index_path = directory / "index.json"
     named = set[int]()
     if results.scan.file is not None:
@@ -119,7 +125,7 @@ def _validate_directory(directory: Path, results: StoredResults) -> Iterator[Fin
     try:
         for stored in results:
             named.add(hash(stored.stem))
-            yield _finding(Path(stored.where), partial(_problem_of_stored, stored))
+            yield _finding(Path(stored.where), partial(_problem_of_stored, stored, media))
     except ResultsError as error:
         yield Finding(error.path, error.problem)
     for entry in os.scandir(directory):
@@ -129,8 +135,9 @@ def _validate_directory(directory: Path, results: StoredResults) -> Iterator[Fin
             yield _finding(file, lambda file=file: problem_of_run(file.read_bytes()))  # type: ignore[misc]
 
 
-def _problem_of_stored(stored: StoredRun) -> str:
+def _problem_of_stored(stored: StoredRun, media: set[str]) -> str:
     text = stored.read()
+    media |= names_in((text,))
     return problem_of_run(text) or _problem_of_row(text, stored.row)
 
 
@@ -155,7 +162,7 @@ def _counts_of(scan: IndexScan) -> str:
     return ""
 
 
-def _validate_texts(file: Path, results: StoredResults, texts: Texts) -> Iterator[Finding]:
+def _validate_texts(file: Path, results: StoredResults, texts: Texts, media: set[str]) -> Iterator[Finding]:
     """Runs in one file: each that is wrong, then the file, then its index where that is another file."""
     scan = results.scan
     entries = scan.entries()
@@ -163,6 +170,7 @@ def _validate_texts(file: Path, results: StoredResults, texts: Texts) -> Iterato
     try:
         for where, text in texts():
             count += 1
+            media |= names_in((text,))
             _, row = next(entries, ("", None))
             if results.form == "jsonl" and not text.endswith(b"\n"):
                 problem = "the last line is cut off"

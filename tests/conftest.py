@@ -51,6 +51,17 @@ def without_what_varies(content: bytes) -> bytes:
 class Suite:
     """A suite of somebody who has the plugin: write it, run it, open what it left."""
 
+    # Workers cannot read what the controller wrote beside the journals: they are on another machine.
+    FAR_AWAY = """
+import os, pytest
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    if hasattr(config, "workerinput") and "FAR" in os.environ:
+        import pytest_arena_state.session as session
+        session._reads_token = lambda *args: False
+"""
+
     def __init__(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
         self.pytester = pytester
         self.path = pytester.path
@@ -203,3 +214,10 @@ def run_args(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Suite:
     """Somebody's suite."""
     return Suite(pytester, monkeypatch)
+
+
+@pytest.fixture
+def far_workers(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers of this suite do not see the controller's disk."""
+    suite.pytester.makeconftest(suite.FAR_AWAY)
+    monkeypatch.setenv("FAR", "1")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_arena_state import ResultsError, cloud, iterate_results, load_results, read_index
+from pytest_arena_state import ResultsError, cloud, iterate_results, load_results, read_index, read_media
 from pytest_arena_state.cli import main
 from pytest_arena_state.cloud import Place
 from pytest_arena_state.errors import ConfigurationError
@@ -506,3 +506,70 @@ def test_a_place_in_a_store_has_one_url(url: str, tmp_path: Path) -> None:
     assert Place.of(url.replace("bucket/", "bucket//")) == place
     assert place.target(tmp_path).url == url
     assert place.target(tmp_path).path.is_relative_to(tmp_path / cloud.FOLDER)
+
+
+# --- media -----------------------------------------------------------------------------------------
+
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(2000)
+WITH_MEDIA = """
+import os, pytest
+from pytest_arena_state import ContentPart, Message
+
+@pytest.mark.parametrize("n", range(2))
+def test_it(arena_store, n):
+    picture = ContentPart.from_bytes(b"\\x89PNG\\r\\n\\x1a\\n" + bytes(int(os.environ.get("SIZE", "2000"))))
+    arena_store.save({"id": f"run-{n}", "messages": [Message(role="user", parts=[picture])]})
+"""
+
+
+@pytest.mark.parametrize("name", ["runs", "runs.jsonl.gz"])
+def test_large_media_go_with_their_results(
+    suite: Suite, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, name: str, tmp_path: Path
+) -> None:
+    """Up, down, into a merge, and away when nothing names them any more."""
+    suite.write(WITH_MEDIA)
+    bucket.create()
+    url = f"{bucket.url}/{name}"
+    folder = {"runs": "runs/media", "runs.jsonl.gz": "runs.jsonl.gz.media"}[name]
+
+    suite.run("-n0", "-oarena_media_limit=1000", to=url).assert_outcomes(passed=2)
+
+    (file,) = [each for each in bucket.names() if each.startswith(folder)]
+    assert not uploads(suite).exists()
+    media = load_results(url)[1].messages[0].parts[0].media
+    assert media is not None
+    assert read_media(url, media) == PICTURE
+    assert main(["validate", url]) == 0
+    assert main(["merge", url, "-o", str(tmp_path / "all")]) == 0
+    assert read_media(tmp_path / "all", media) == PICTURE
+
+    monkeypatch.setenv("SIZE", "3000")
+    suite.run("-n0", "-oarena_media_limit=1000", to=url).assert_outcomes(passed=2)
+    (left,) = [each for each in bucket.names() if each.startswith(folder)]
+    assert left != file
+    assert main(["validate", url]) == 0
+
+
+def test_files_that_runs_point_at_go_with_a_directory(suite: Suite, bucket: Bucket, tmp_path: Path) -> None:
+    """A recording, or a picture that a test put there itself."""
+    bucket.create()
+    suite.write(
+        """
+        from pytest_arena_state import ContentPart
+
+        def test_it(arena_run):
+            arena_run.user("", parts=[ContentPart.from_url("https://example.org/picture.png")])
+        """
+    )
+    suite.run("-n0", to="mine")
+    (run,) = (path for path in (suite.path / "mine").glob("*.json") if path.name != "index.json")
+    run.write_text(run.read_text().replace('"url":"https://example.org/picture.png"', '"file_path":"sent/a.png"'))
+    (suite.path / "mine" / "sent").mkdir()
+    (suite.path / "mine" / "sent" / "a.png").write_bytes(PICTURE)
+    (suite.path / "mine" / "sent" / "unnamed.png").write_bytes(PICTURE)
+
+    assert main(["upload", str(suite.path / "mine"), f"{bucket.url}/mine"]) == 0
+
+    assert {name for name in bucket.names() if "/sent/" in name} == {"mine/sent/a.png"}
+    assert main(["merge", f"{bucket.url}/mine", "-o", str(tmp_path / "all")]) == 0
+    assert (tmp_path / "all" / "sent" / "a.png").read_bytes() == PICTURE

@@ -192,11 +192,27 @@ def test_the_store_works_without_pytest_as_the_readme_says(reader: Reader) -> No
     assert run.cost.total_cost_usd == 0.0004
 
 
+def test_large_media_are_found_as_the_readme_says(reader: Reader) -> None:
+    reader.copy("look.py")
+    reader.pytester.makepyfile(
+        """
+        from pytest_arena_state import ContentPart
+
+        def test_it(arena_run):
+            arena_run.user("", parts=[ContentPart.from_bytes(b"large" * 100_000)])
+        """
+    )
+
+    reader.pytester.runpytest_subprocess("--arena-results=arena-results").assert_outcomes(passed=1)
+
+    assert reader.run_script("look.py").endswith(" application/octet-stream 500000\n")
+
+
 def test_every_block_of_python_is_run_above() -> None:
     """A block that nobody runs will be wrong one day."""
     scripts = {name for name in files(README) if not name.startswith("test_")}
 
-    assert scripts == {"conftest.py", "read_back.py", "without_pytest.py"}
+    assert scripts == {"conftest.py", "look.py", "read_back.py", "without_pytest.py"}
 
 
 @pytest.mark.parametrize(

@@ -52,24 +52,7 @@ def test_dies(arena_store):
                                                        {"role": "assistant", "content": "two"}]})
     os._exit(1)
 """
-# Workers cannot read what the controller wrote beside the journals: they are on another machine.
-FAR_AWAY = """
-import os, pytest
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_configure(config):
-    if hasattr(config, "workerinput") and "FAR" in os.environ:
-        import pytest_arena_state.session as session
-        session._reads_token = lambda *args: False
-"""
 DISTS = ("load", "loadscope", "loadfile", "loadgroup", "worksteal", "no")
-
-
-@pytest.fixture
-def far_workers(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers of this suite do not see the controller's disk."""
-    suite.pytester.makeconftest(FAR_AWAY)
-    monkeypatch.setenv("FAR", "1")
 
 
 @pytest.mark.parametrize("dist", DISTS)
@@ -262,7 +245,7 @@ def test_far_workers_report_the_same_as_near_ones(suite: Suite, monkeypatch: pyt
 def test_far_workers_write_no_file_of_their_own(suite: Suite) -> None:
     """On another machine the path of the results means nothing."""
     suite.pytester.makeconftest(
-        FAR_AWAY
+        suite.FAR_AWAY
         + """
 import sys
 
@@ -298,7 +281,7 @@ def test_the_failure_of_another_plugin_at_the_end_loses_nothing(
     """A plain hook at the end of a session never runs when another plugin's fails."""
     suite.write(SPREAD)
     suite.pytester.makeconftest(
-        FAR_AWAY
+        suite.FAR_AWAY
         + """
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session):
