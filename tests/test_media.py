@@ -12,7 +12,8 @@ import pytest
 
 from pytest_arena_state import ContentPart, MediaContent, Message, ResultsError, load_results, read_index, read_media
 from pytest_arena_state.cli import main
-from pytest_arena_state.large_media import DEFAULT_LIMIT, LargeMedia, folder_of
+from pytest_arena_state.index import IndexBuilder
+from pytest_arena_state.large_media import DEFAULT_LIMIT, LargeMedia, folder_of, sweep
 from pytest_arena_state.recovery import recover
 from pytest_arena_state.shards import merge
 from pytest_arena_state.validation import validate
@@ -237,6 +238,44 @@ def test_a_secret_within_media_is_not_put_aside(suite: Suite, monkeypatch: pytes
     assert suite.index["completeness"]["redacted"]["TEA_API_KEY"] == 12  # and the thumbnail
     assert "[redacted:TEA_API_KEY]" in (suite.results / "run-1.json").read_text()
     assert b"long-and-secret" not in b"".join(path.read_bytes() for path in suite.results.rglob("*.*"))
+
+
+def test_a_file_that_could_not_be_finished_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal names what is whole, and the next message with the same picture must not believe in half of it."""
+
+    def fill(path: Path, content: bytes) -> int:
+        with path.open("wb") as stream:
+            stream.write(content[:100])
+        raise OSError(28, "No space left on device")
+
+    message = Message(role="user", parts=[ContentPart.from_bytes(PICTURE)]).to_json().encode()
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_bytes", fill)
+        with pytest.raises(OSError, match="No space left"):
+            LargeMedia(tmp_path, 1000).without(message)
+
+    assert files_in(tmp_path) == []
+    LargeMedia(tmp_path, 1000).without(message)
+    assert (tmp_path / NAME).read_bytes() == PICTURE
+
+
+def test_a_publication_that_failed_can_be_tried_again(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when somebody has published there since, who knows nothing of these media."""
+    suite.write(DIES)
+    suite.run_apart("-p", "no:xdist", LIMIT)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(IndexBuilder, "write", fail)
+        with pytest.raises(OSError, match="No space left"):
+            recover(suite.results)
+    sweep(folder_of(suite.results), set())
+
+    recover(suite.results)
+
+    assert contents(suite.results) == [PICTURE] * 8
 
 
 # --- what changes, and what is replaced ----------------------------------------------------------------
