@@ -15,6 +15,8 @@ from pytest_arena_state.cli import main
 from pytest_arena_state.index import IndexBuilder
 from pytest_arena_state.large_media import DEFAULT_LIMIT, LargeMedia, folder_of, sweep
 from pytest_arena_state.recovery import recover
+from pytest_arena_state.reporters.html import _MEDIA_LIMIT, _slim
+from pytest_arena_state.reporters.source import open_source
 from pytest_arena_state.shards import merge
 from pytest_arena_state.validation import validate
 
@@ -137,8 +139,6 @@ def test_a_limit_that_is_no_number_of_bytes_is_an_error_of_usage(suite: Suite, g
 
 
 def test_the_default_is_what_the_html_report_still_shows(pytestconfig: pytest.Config) -> None:
-    from pytest_arena_state.reporters.html import _MEDIA_LIMIT
-
     assert int(pytestconfig.getini("arena_media_limit")) == DEFAULT_LIMIT == _MEDIA_LIMIT * 3 // 4
 
 
@@ -412,6 +412,26 @@ def test_validate_names_media_that_are_missing_or_changed(
     assert f"{file}: a run names it, and it is missing" in capsys.readouterr().out
     with pytest.raises(ResultsError, match="it is missing"):
         read_media(results, media)
+
+
+def test_the_html_report_shows_an_image_from_its_file(suite: Suite) -> None:
+    """Where the limit is lower than the default, pages look as they did."""
+    suite.write(SUITE)
+    suite.run("-n0", LIMIT, to="slim.jsonl")
+    suite.run("-n0", to="whole.jsonl")
+    slim, whole = (
+        [_slim(each.run.to_dict(), 0, source.results) for each in source]
+        for source in (open_source(suite.path / name) for name in ("slim.jsonl", "whole.jsonl"))
+    )
+
+    data = [
+        [part["media"]["data"] for document, _ in runs for message in document["Messages"] for part in message["parts"]]
+        for runs in (slim, whole)
+    ]
+
+    assert data[0] == data[1]
+    assert [spent for _, spent in slim] == [spent for _, spent in whole]
+    assert main(["report", str(suite.path / "slim.jsonl"), "-o", str(suite.path / "page.html")]) == 0
 
 
 @pytest.mark.parametrize("path", ["media/../secret", "/etc/passwd", "media/x.png", f"other/{NAME}", ""])

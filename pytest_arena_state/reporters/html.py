@@ -18,6 +18,7 @@ import html
 import tempfile
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Self
@@ -25,8 +26,11 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, Self
 from .. import __version__
 from .._wire import dumps
 from ..compare import Case, Comparison, compare_cells
+from ..large_media import find, name_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .source import Reported, Source
 
 _CHUNK_RUNS = 200
@@ -165,7 +169,7 @@ def _pack(source: Source, conversations: IO[bytes], rows: IO[bytes]) -> _Packed:
     chunk = _Chunk()
     media = 0
     for number, each in enumerate(source):
-        document, media = _slim(each.run.to_dict(), media)
+        document, media = _slim(each.run.to_dict(), media, source.results)
         if chunk.full:
             chunk.write(conversations, packed)
         rows.write((b",\n" if number else b"\n") + dumps(_row(each, packed, len(chunk.frames))))
@@ -242,16 +246,19 @@ def _row(each: Reported, packed: _Packed, line: int) -> list[Any]:
     ]
 
 
-def _slim(document: dict[str, Any], spent: int) -> tuple[dict[str, Any], int]:
+def _slim(document: dict[str, Any], spent: int, results: Path | None) -> tuple[dict[str, Any], int]:
     """The document without data that the page will not show, and how much media is in the report by now."""
     for message in document["Messages"]:
         parts = [*(message.get("parts") or ()), *((message.get("tool_result") or {}).get("parts") or ())]
         for part in parts:
             media = part.get("media")
-            data = media.get("data") if isinstance(media, dict) else None
-            if not data:
+            if not isinstance(media, dict):
                 continue
             safe = str(media.get("mime_type") or "").lower() in _SAFE_IMAGES
+            data = media.get("data") or (_beside(results, media) if safe and results is not None else "")
+            if not data:
+                continue
+            media["data"] = data
             if safe and len(data) <= _MEDIA_LIMIT and spent + len(data) <= _MEDIA_TOTAL:
                 spent += len(data)
                 continue
@@ -260,6 +267,16 @@ def _slim(document: dict[str, Any], spent: int) -> tuple[dict[str, Any], int]:
     for output in document["MediaOutputs"]:
         output["Thumbnail"] = ""  # the same data as in its message
     return document, spent
+
+
+def _beside(results: Path, media: Mapping[str, Any]) -> str:
+    """The data of an image that is in a file beside its run, as base64; empty where it is too large or not there."""
+    name = name_of(str(media.get("file_path") or ""))
+    with suppress(OSError):
+        file = find(results, name) if name else None
+        if file is not None and file.stat().st_size <= _MEDIA_LIMIT * 3 // 4:
+            return base64.b64encode(file.read_bytes()).decode("ascii")
+    return ""
 
 
 # --- the overview ----------------------------------------------------------------------------

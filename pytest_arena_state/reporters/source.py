@@ -19,6 +19,7 @@ from ..errors import ResultsError
 from ..index import Completeness, IndexRow
 from ..naming import name_runs
 from ..stored import open_results
+from ..target import is_url
 from ..telemetry import OUTCOME_ASSERTION
 from .notes import Notes
 
@@ -57,6 +58,7 @@ class Source:
         name: str = "",
         completeness: Completeness | None = None,
         timestamp: str = "",
+        results: Path | None = None,
     ) -> None:
         """Describe a source; nothing is read yet.
 
@@ -65,8 +67,10 @@ class Source:
             name: What to call it in messages and headings.
             completeness: What is known to be missing.
             timestamp: When the last run ended; RFC 3339, found out from the runs when empty.
+            results: Where they are, and large media beside them; None where that is no path.
         """
         self.name = name
+        self.results = results
         self.completeness = completeness if completeness is not None else Completeness()
         self._read = read
         self._timestamp = timestamp
@@ -133,6 +137,7 @@ def open_source(path: str | Path, *, name: str = "") -> Source:
         name=name or stored.name,
         completeness=header.completeness,
         timestamp=format_time(header.timestamp) if header.timestamp is not None else "",
+        results=None if is_url(path) else Path(path),
     )
 
 
