@@ -32,7 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A terminal that cannot show a character must not end the command.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    options = _parser().parse_args(arguments)
+    options, unknown = _parser().parse_known_args(arguments)
+    if unknown:
+        # By the verb's own parser, which shows how that is used.
+        options.parser.error(f"unrecognized arguments: {printable(' '.join(unknown), 200)}")
     try:
         status = int(options.verb(options))
         sys.stdout.flush()
@@ -92,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
             epilog=f"examples:{lines}\n\n{_STATUS}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        added.set_defaults(verb=verb)
+        added.set_defaults(verb=verb, parser=added)
         return added
 
     show = add(

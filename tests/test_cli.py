@@ -271,3 +271,14 @@ def test_a_report_that_cannot_be_written_changes_nothing_else(
     result.assert_outcomes(passed=2, failed=1)
     result.stdout.fnmatch_lines(["arena: no file/r.html: *"])
     assert read_index(pytester.path / "out").total_runs == 6
+
+
+def test_what_a_verb_does_not_take_is_answered_with_what_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["validate", "one", "another\x1b[31m"])
+
+    error = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert "usage: arena-state validate [-h] PATH" in error
+    assert "unrecognized arguments: another" in error
+    assert "\x1b" not in error
