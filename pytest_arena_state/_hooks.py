@@ -298,27 +298,30 @@ class SessionHooks(TestHooks):
             return (yield)
         except KeyboardInterrupt:
             if self._session is not None:
-                self._session.impatient = True  # a second Ctrl-C, while the workers were ending
+                self._session.hurry()  # a second Ctrl-C, while the workers were ending
             raise
         finally:
             self._finish(self.interruption or _interruption(session))
 
     def _finish(self, interruption: str) -> None:
-        if self._session is not None and self._session.outcome is None:
-            self._session.interrupted_by = interruption
-            reports = self._reports
-            reports.remember()
-            with termination.ignored():
-                outcome = self._session.finish()
-            if outcome.totals is not None:
-                reports.write(self._session.target)
-                self._further += reports.troubles
-                self._tell_hooks(self._session.target)
-                try:
-                    self._session.upload()
-                finally:
-                    self._restore_termination()
-        self._restore_termination()
+        session = self._session
+        try:
+            if session is not None and session.outcome is None:
+                session.interrupted_by = interruption
+                self._reports.remember()
+                with termination.held_back(session.hurry):
+                    outcome = session.finish()
+                if outcome.totals is not None:
+                    self._reports.write(session.target)
+                    self._tell_hooks(session.target)
+                    session.upload()
+        except (KeyboardInterrupt, pytest.exit.Exception) as error:
+            self._reports.cut_short(_name_of_interruption(error))
+            if isinstance(error, KeyboardInterrupt):  # all is published: no reason to show where in our code it came
+                pytest.exit("KeyboardInterrupt", returncode=pytest.ExitCode.INTERRUPTED)
+            raise
+        finally:
+            self._restore_termination()
 
     def _tell_hooks(self, target: Target) -> None:
         hook = self._config.hook.pytest_arena_results
@@ -351,7 +354,8 @@ class SessionHooks(TestHooks):
         lines = summary_lines(self._session)
         if self._failure:
             self._further.append(self._failure)
-        return [*lines, *(f"arena: {printable(line)}" for line in self._further), *self._reports.annotations]
+        further = [*self._reports.troubles, *self._further]
+        return [*lines, *(f"arena: {printable(line)}" for line in further), *self._reports.annotations]
 
 
 def _reports_of(config: pytest.Config) -> ReportsAfterSession:

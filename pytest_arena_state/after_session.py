@@ -31,6 +31,7 @@ class ReportsAfterSession:
     annotations: list[str] = field(default_factory=list)
     """Commands for GitHub Actions, to be printed."""
     _before: Source | None = None
+    _begun: set[str] = field(default_factory=set)
 
     @property
     def wanted(self) -> bool:
@@ -64,6 +65,7 @@ class ReportsAfterSession:
             return sources[0]
 
         for format, file in self.files.items():
+            self._begun.add(file)
             with self._said(f"no {file}"):
                 write_report(source(), Path(self.directory, file), format, baseline=self._before)
         if self.github:
@@ -71,12 +73,19 @@ class ReportsAfterSession:
                 if github.write_step_summary(source(), baseline=self._before):
                     self.annotations.extend(github.failure_annotations(source()))
 
+    def cut_short(self, by: str) -> None:
+        """Say which files nobody began to write."""
+        self.troubles += [f"no {file}: {by}" for file in self.files.values() if file not in self._begun]
+
     @contextmanager
     def _said(self, what: str) -> Iterator[None]:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - our failure must not fail the suite
             self.troubles.append(f"{what}: {error}")
+        except BaseException as error:
+            self.troubles.append(f"{what}: {type(error).__name__}")
+            raise
 
 
 __all__ = ["ReportsAfterSession"]

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import results
-from ._system import monotonic, now, now_ns
+from ._system import System, monotonic, now, now_ns
 from ._wire import format_time
 from .errors import ArenaStateError, ResultsError
 from .journal import SUFFIX, ChannelSink, HeldFile, JournalFile, JournalWriter, is_held
@@ -246,14 +246,18 @@ class WorkerSession:
         self._channel = channel
         self._pid = os.getpid()
         # A forked child must not use its parent's channel: their messages would mix. What it
-        # journals on its own disk, the worker passes on when it ends.
-        self._spool = None if shared else Path(tempfile.mkdtemp(prefix="arena-state-"))
-        elsewhere = self._spool or directory
+        # journals on its own disk, the worker passes on when it ends. The first child makes the folder:
+        # a worker that is killed, and had none, leaves nothing behind.
+        self._spool = None if shared else _temporary_folder()
+        spool = self._spool
 
         def open_writer(name: str) -> JournalWriter:
-            if shared or name != worker:
-                return JournalWriter(JournalFile(elsewhere / f"{name}{SUFFIX}"))
-            return JournalWriter(ChannelSink(channel.send))
+            if not shared and name == worker:
+                return JournalWriter(ChannelSink(channel.send))
+            if spool is not None:
+                with suppress(FileExistsError):
+                    System.mkdir(str(spool), 0o700)
+            return JournalWriter(JournalFile((spool or directory) / f"{name}{SUFFIX}"))
 
         rules = dict(told["redaction"])
         rules["patterns"] = tuple(rules["patterns"])
@@ -297,6 +301,15 @@ class WorkerSession:
 
 def _large_media(directory: Path, limit: int) -> LargeMedia | None:
     return LargeMedia(folder_of(directory), limit) if limit > 0 else None
+
+
+def _temporary_folder() -> Path:
+    """A folder that is not there yet, and whose name nobody guesses."""
+    try:
+        above = tempfile.gettempdir()
+    except OSError:  # there is no place for temporary files; a child that needs one says so
+        above = os.curdir
+    return Path(above, f"arena-state-{secrets.token_hex(16)}")
 
 
 def _reads_token(directory: Path, token: str) -> bool:
@@ -359,7 +372,7 @@ class Session:
         self._lost: list[dict[str, str]] = []
         """Records of workers that no disk took; only remembered here."""
         self.interrupted_by = ""
-        self.impatient = False
+        self._hurried = False
         redactor = Redactor(settings.redaction, hook=on_text)
         self.tests = TestRecorder(
             Recording(
@@ -455,6 +468,10 @@ class Session:
             self._held.release()
         return self.outcome
 
+    def hurry(self) -> None:
+        """Wait no longer for workers; to be called at any time, also by a handler of signals."""
+        self._hurried = True
+
     def upload(self) -> None:
         """Upload what was published, where the results have a URL. Never raises; the outcome says what came of it."""
         target, outcome = self.target, self.outcome
@@ -463,7 +480,7 @@ class Session:
         from . import cloud
 
         try:
-            outcome.uploaded = cloud.upload(target.path, target.url)
+            outcome.uploaded, outcome.not_uploaded = cloud.upload(target.path, target.url), ""
         except (OSError, ValueError) as error:
             outcome.not_uploaded = error.problem if isinstance(error, ResultsError) else _reason(error)
         except BaseException as error:
@@ -473,11 +490,10 @@ class Session:
             cloud.forget(target)
 
     def _wait_for_workers(self) -> list[str]:
-        patience = 0.0 if self.impatient else _WORKER_PATIENCE
-        deadline = monotonic() + patience
+        deadline = monotonic() + _WORKER_PATIENCE
         while True:
             alive = [path.name.removesuffix(SUFFIX) for path in journal_paths(self.directory) if is_held(path)]
-            if not alive or monotonic() >= deadline or not self.controls_workers:
+            if not alive or self._hurried or monotonic() >= deadline or not self.controls_workers:
                 return alive
             time.sleep(0.02)
 
@@ -522,6 +538,7 @@ class Session:
             merged=merged,
             kept=str(self.directory) if alive else "",
             recovered_sessions=len(dead),
+            not_uploaded="the session was interrupted before" if self.target.url else "",
         )
 
     def _name_what_is_unwritten(self, merged: Merged) -> None:

@@ -40,22 +40,33 @@ def install(end_session: Callable[[], object]) -> Callable[[], None]:
 
 
 @contextmanager
-def ignored() -> Generator[None, None, None]:
-    """Let no SIGTERM and no Ctrl-C into a publication, which takes moments and must be whole."""
+def held_back(on_signal: Callable[[], object]) -> Generator[None, None, None]:
+    """Let SIGTERM and Ctrl-C wait for a publication, which takes moments and must be whole.
+
+    What came meanwhile arrives when it is over, where it would have arrived without us.
+
+    Args:
+        on_signal: Called at once when one comes.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     numbers = (signal.SIGTERM, signal.SIGINT)
     handlers = {number: signal.getsignal(number) for number in numbers}
     held: list[int] = []
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        held.append(number)
+        on_signal()
+
     for number in numbers:
         if handlers[number] is not None:  # None: set by another program than Python, and not ours to touch
-            signal.signal(number, lambda received, frame: held.append(received))
+            signal.signal(number, hold)
     try:
         yield
     finally:
         for number, handler in handlers.items():
             if handler is not None:
                 signal.signal(number, handler)
-    if held:
-        raise KeyboardInterrupt
+    for received in dict.fromkeys(held):
+        signal.raise_signal(received)

@@ -617,6 +617,36 @@ def test_after(arena_store):
     assert "1 interrupted, 0 lost" in suite.lines(result)[0]
 
 
+@pytest.mark.parametrize(
+    ("hook", "ran", "outcomes"),
+    [
+        ("pytest_runtest_teardown(item)", 1, ["interrupted"]),
+        ("pytest_runtest_logfinish(nodeid)", 1, ["passed"]),
+        ("pytest_sessionfinish()", 3, ["passed"] * 3),
+        ("pytest_terminal_summary()", 3, ["passed"] * 3),
+    ],
+)
+def test_a_plugin_that_ends_the_session_leaves_a_report(suite: Suite, hook: str, ran: int, outcomes: list[str]) -> None:
+    """With the exit status that it wants, and what was open marked."""
+    suite.pytester.makeconftest(f"import pytest\ndef {hook}:\n    pytest.exit('enough', returncode=7)\n")
+    suite.write(
+        SAY
+        + """
+@pytest.mark.parametrize("n", range(3))
+def test_it(arena_store, n):
+    arena_store.save({"id": f"run {n}", "messages": [{"role": "user", "content": "hello"}]})
+"""
+    )
+
+    result = suite.run_apart("-p", "no:xdist")
+
+    assert result.ret == 7
+    assert [suite.rows[f"run {n}"]["labels"]["pytest.outcome"] for n in range(ran)] == outcomes
+    (line,) = suite.lines(result)
+    assert line.startswith(f"arena: {ran} run")
+    assert line.endswith(" 0 lost -> arena-results/index.json")
+
+
 @pytest.mark.parametrize("statement", ["pytest.exit('enough')", "raise KeyboardInterrupt"])
 def test_an_interruption_within_a_worker_loses_nothing(suite: Suite, statement: str) -> None:
     suite.write(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -272,6 +273,40 @@ def test_what_a_far_worker_saved_survives_its_death(suite: Suite) -> None:
 
     result.assert_outcomes(passed=6, failed=1)
     assert_that_what_the_dead_worker_saved_is_there(suite, result)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.usefixtures("far_workers")
+@pytest.mark.parametrize("forks", [False, True])
+def test_far_workers_leave_no_folder_behind(suite: Suite, monkeypatch: pytest.MonkeyPatch, forks: bool) -> None:
+    """Neither one that ends, nor one that is killed; only a killed one whose children saved leaves what these saved."""
+    temporary = suite.path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    suite.pytester.makeconftest(FAR_AWAY)
+    suite.write(
+        f"""
+import os, pytest
+
+@pytest.mark.parametrize("n", range(3))
+def test_it(arena_store, n):
+    arena_store.save({{"id": f"run {{n}}", "messages": [{{"role": "user", "content": "hello"}}]}})
+    child = os.fork() if {forks} else -1
+    if child == 0:
+        arena_store.save({{"id": f"child {{n}}", "messages": [{{"role": "user", "content": "hello"}}]}})
+        os._exit(0)
+    if {forks}:
+        os.waitpid(child, 0)
+    if n == 1 and not {forks}:
+        os._exit(1)
+"""
+    )
+
+    suite.run_apart("-n1", "-W", "ignore:.*fork.*:DeprecationWarning")
+
+    expected = {f"run {n}" for n in range(3)} | ({f"child {n}" for n in range(3)} if forks else set())
+    assert set(suite.rows) == expected
+    assert [path.name for path in temporary.iterdir() if path.name.startswith("arena-state")] == []
 
 
 @pytest.mark.parametrize("far", [False, True])

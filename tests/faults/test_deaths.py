@@ -257,6 +257,45 @@ def test_sigterm_to_the_controller_leaves_a_report(suite: Suite, kept_everything
     kept_everything("SIGTERM to the controller")
 
 
+def test_sigterm_to_a_worker_is_a_death_of_its_own(suite: Suite, kept_everything: Check) -> None:
+    if suite.mode == "serial":
+        pytest.skip("there is no worker")
+    suite.write(DYING % "os.kill(os.getpid(), signal.SIGTERM); time.sleep(600)".replace("time", "__import__('time')"))
+
+    ended = suite.run()
+
+    assert ended.line.endswith("3 workers (1 crashed), 0 lost -> results/index.json")
+    kept_everything("SIGTERM to a worker")
+    assert "died while it ran test_suite.py::test_dies" in suite.reported()["dying"].error
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 2)])
+def test_a_signal_waits_for_the_publication(
+    suite: Suite, kept_everything: Check, number: signal.Signals, status: int
+) -> None:
+    """It ends the session, as it should, when the report is whole; what was not begun then is named."""
+    suite.write(
+        DYING % "pass",
+        conftest=f"""
+import sys
+sent = []
+def send(event, arguments):
+    publishes = event == "open" and "staging/index.json" in str(arguments[0])
+    if publishes and not sent and not os.environ.get("PYTEST_XDIST_WORKER"):
+        sent.append(os.kill(os.getpid(), {int(number)}))
+sys.addaudithook(send)
+""",
+    )
+
+    ended = suite.run("--arena-html=report.html")
+
+    assert ended.status == status
+    assert "Traceback" not in ended.output
+    assert "0 lost -> results/index.json" in ended.output
+    assert f"arena: no report.html: {'SIGTERM' if status == 143 else 'KeyboardInterrupt'}" in ended.output
+    kept_everything("SIGTERM or Ctrl-C during publication")
+
+
 def test_sigkill_of_the_controller_leaves_the_journals(suite: Suite, kept_everything: Check) -> None:
     """The workers end by themselves, and then the report can be made."""
     if suite.mode == "two far workers":

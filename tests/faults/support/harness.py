@@ -75,6 +75,8 @@ SIGKILL at a random byte of a random write
 SIGKILL before any step on disk
 SIGKILL of the controller
 SIGKILL while all files are fake (pyfakefs)
+SIGTERM or Ctrl-C during publication
+SIGTERM to a worker
 SIGTERM to the controller
 a save of 50 MB on another disk
 a test that forks
