@@ -12,8 +12,12 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
+from os import getpid
+
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
 
 
 class System:
@@ -25,6 +29,9 @@ class System:
     open = staticmethod(os.open)
     if sys.platform != "win32":  # which lets nobody remove an open file, and so needs none
         pread = staticmethod(os.pread)
+    replace = staticmethod(os.replace)
+    stat = staticmethod(os.stat)
+    unlink = staticmethod(os.unlink)
     write = staticmethod(os.write)
 
 
@@ -76,4 +83,35 @@ def make_folder(path: str) -> None:
         make_folder(path)
 
 
-__all__ = ["System", "make_folder", "monotonic", "now", "now_ns"]
+def exists(path: str) -> bool:
+    """Whether there is something."""
+    try:
+        System.stat(path)
+    except OSError:
+        return False
+    return True
+
+
+def write_whole(path: str, content: bytes) -> None:
+    """Make a file that is never seen in part; several processes may make the same.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    draft = f"{path}.{getpid()}"
+    try:
+        descriptor = System.open(draft, _NEW_FILE, 0o666)
+        try:
+            written = 0
+            while written < len(content):
+                written += System.write(descriptor, content[written:] if written else content)
+        finally:
+            System.close(descriptor)
+        System.replace(draft, path)
+    except BaseException:
+        with suppress(OSError):
+            System.unlink(draft)
+        raise
+
+
+__all__ = ["System", "exists", "make_folder", "monotonic", "now", "now_ns", "write_whole"]

@@ -23,6 +23,7 @@ from os import getpid  # by name: a test may replace what the module has
 from pathlib import Path
 from typing import Any
 
+from ._system import exists, make_folder, write_whole
 from ._wire import dumps, loads
 from .messages import ContentPart, MediaContent, Message
 from .target import form_of
@@ -123,10 +124,10 @@ class LargeMedia:
         return message if parsed is None else dumps(parsed.to_wire([], ""))
 
     def _write(self, name: str, content: bytes) -> None:
-        place = self.folder / name
-        if not place.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            _whole(place, lambda path: path.write_bytes(content))
+        place = str(self.folder / name)
+        if not exists(place):
+            make_folder(str(self.folder))
+            write_whole(place, content)
 
 
 _Place = tuple[bool, int]

@@ -127,6 +127,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "arena_store" in metafunc.fixturenames or "arena_session_store" in metafunc.fixturenames:
+        # Before tests run: what is imported while files are fake, pyfakefs forgets, and then there are two of a class.
+        from . import _hooks, models  # noqa: F401
     for marker in metafunc.definition.iter_markers("arena"):
         check_marker(marker, metafunc.config)
     for parametrization in metafunc.definition.iter_markers("parametrize"):

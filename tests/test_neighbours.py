@@ -275,7 +275,7 @@ def test_pyfakefs(street: Street) -> None:
     street.suite.write(
         SAY
         + """
-import pathlib
+import pathlib, pytest_arena_state
 
 @pytest.mark.parametrize("n", range(4))
 def test_faked(fs_module, arena_store, n):
@@ -286,6 +286,8 @@ def test_faked(fs_module, arena_store, n):
         file.write("mine")
         file.close()
     say(arena_store, f"after {n}")
+    image = pytest_arena_state.ContentPart.from_bytes(bytes(500_000), mime_type="image/png")
+    arena_store.save({"id": f"after {n}", "messages": [{"role": "user", "parts": [image]}]})
     assert {file.read_text() for file in pathlib.Path("/").glob("mine-*")} == {"mine"}
     assert not [path for path in pathlib.Path("/").rglob("*") if "arena" in path.name]
 
@@ -295,6 +297,7 @@ def test_not_faked(arena_store): say(arena_store, "not faked")
 
     street.run_beside("pyfakefs.pytest_plugin").assert_outcomes(passed=5)
 
+    assert len(list((street.suite.results / "media").iterdir())) == 1
     faked = {f"{when} {n}": "passed" for when in ("before", "while files are open", "after") for n in range(4)}
     assert street.outcomes() == faked | {"not faked": "passed"}
 

@@ -283,7 +283,7 @@ def test_far_workers_leave_no_folder_behind(suite: Suite, monkeypatch: pytest.Mo
     temporary = suite.path / "temporary"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
-    suite.pytester.makeconftest(FAR_AWAY)
+    suite.pytester.makeconftest(suite.FAR_AWAY)
     suite.write(
         f"""
 import os, pytest
