@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,14 +48,17 @@ def name_runs(runs: Sequence[tuple[str, tuple[object, ...]]]) -> list[str]:
     digest of what tells them apart, so that a name does not depend on the order of the runs.
     """
     stems = [safe_stem(run_id) for run_id, _ in runs]
-    counts: dict[str, int] = {}
-    for stem in stems:
-        counts[stem.lower()] = counts.get(stem.lower(), 0) + 1
+    counts = Counter(stem.lower() for stem in stems)
+    short = [
+        stem if counts[stem.lower()] == 1 else f"{stem}~{digest(*apart)}"
+        for stem, (_, apart) in zip(stems, runs, strict=True)
+    ]
+    # Ids that only differ in case may come with the same of what else tells them apart.
+    alike = Counter(name.lower() for name in short)
     names: list[str] = []
     taken: set[str] = set()
-    for stem, (run_id, apart) in zip(stems, runs, strict=True):
-        name = stem if counts[stem.lower()] == 1 else f"{stem}~{digest(*apart)}"
-        if name.lower() in taken:
+    for stem, name, (run_id, apart) in zip(stems, short, runs, strict=True):
+        if alike[name.lower()] > 1:
             name = f"{stem}~{digest(run_id, *apart)}"
         while name.lower() in taken:
             name = f"{name}~{digest(name)}"
