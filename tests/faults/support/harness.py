@@ -21,7 +21,10 @@ from pytest_arena_state import RunResult, iterate_results, read_index
 PATIENCE_S = 240  # how long to wait for something that must come; only a broken machine or a bug needs it all
 
 CONFTEST = """
-import json, os, pytest
+import json, os, pytest, signal
+
+# A shell lets what runs in its background ignore Ctrl-C, and so would everything that this suite starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture
 def talk(arena_store, request):
