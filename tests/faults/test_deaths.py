@@ -122,27 +122,51 @@ def test_a_lack_of_memory_is_a_failure_like_any_other(suite: Suite, kept_everyth
     assert "MemoryError" in suite.reported()["dying"].error
 
 
+class MemoryGroup:
+    """A control group that takes a process and little memory, of whichever version the system has."""
+
+    def __init__(self) -> None:
+        second = Path("/sys/fs/cgroup/cgroup.controllers").exists()
+        root = Path("/sys/fs/cgroup" if second else "/sys/fs/cgroup/memory")
+        self.path = root / f"arena-{os.getpid()}"
+        self._limits = ("memory.max", "memory.swap.max") if second else ("memory.limit_in_bytes",)
+        self._events = "memory.events" if second else "memory.oom_control"
+
+    def make(self) -> None:
+        self.path.mkdir()
+        limit, *swap = self._limits
+        (self.path / limit).write_text("80000000")
+        for each in swap:
+            (self.path / each).write_text("0")
+
+    def kills(self) -> int:
+        text = (self.path / self._events).read_text()
+        return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("oom_kill "))
+
+
 def test_the_out_of_memory_killer_costs_nothing(suite: Suite, kept_everything: Check) -> None:
     """It sends SIGKILL, in the middle of whatever the process does."""
-    root = Path("/sys/fs/cgroup/memory")
-    group = root / f"arena-{os.getpid()}"
+    group = MemoryGroup()
     try:
-        group.mkdir()
+        group.make()
     except OSError as error:
+        if group.path.exists():
+            group.path.rmdir()
         pytest.skip(f"no control group for memory can be made here: {error.strerror}")
     try:
-        (group / "memory.limit_in_bytes").write_text("80000000")
         suite.write(
             DYING
             % f"""
-    open("{group}/cgroup.procs", "w").write(str(os.getpid()))
+    open("{group.path}/cgroup.procs", "w").write(str(os.getpid()))
     blocks = [b"x" * 10_000_000 for _ in range(100)]
 """
         )
 
         suite.run()
+
+        assert group.kills() == 1
     finally:
-        group.rmdir()
+        group.path.rmdir()
 
     if suite.mode == "serial":
         assert suite.recover().returncode == 0
