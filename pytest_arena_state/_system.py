@@ -37,12 +37,13 @@ class System:
 
 class _Time:
     datetime = datetime
-    monotonic_ns = staticmethod(time.monotonic_ns)
-    # Not `time_ns`, where there is another: it may have been frozen before this module was loaded.
     if sys.platform == "win32":
         time_ns = staticmethod(time.time_ns)
+        monotonic_ns = staticmethod(time.monotonic_ns)
     else:
+        # Not the functions of these names: they may have been frozen before this module was loaded.
         time_ns = staticmethod(partial(time.clock_gettime_ns, time.CLOCK_REALTIME))
+        monotonic_ns = staticmethod(partial(time.clock_gettime_ns, time.CLOCK_MONOTONIC))
     #: What to add to the monotonic clock for the time of day.
     offset = time_ns() - monotonic_ns()
 

@@ -340,6 +340,22 @@ def test_begins_in_the_past(past, arena_run): arena_run.user("hello")
         assert timedelta() <= run.duration < timedelta(hours=1)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there is no other clock to ask there")
+def test_time_that_is_frozen_for_good(street: Street) -> None:
+    """By a conftest, before anything of ours is loaded."""
+    pytest.importorskip("freezegun")
+    pytest.importorskip("time_machine")
+    street.suite.pytester.makeconftest("import freezegun, time_machine\nfreezegun.freeze_time('2012-01-14').start()")
+    street.suite.write("def test_it(arena_run):\n    arena_run.user('hello')\n")
+
+    street.run_beside().assert_outcomes(passed=1)
+
+    run = street.suite.only_run()
+    assert run.start_time is not None
+    assert run.start_time.year != 2012
+    assert timedelta() < run.duration < timedelta(hours=1)
+
+
 # --- other reports -------------------------------------------------------------------------
 
 
