@@ -25,7 +25,8 @@ from .rules import BEFORE_WORD, Look, Rule, look_for
 
 SHAPES: tuple[Rule, ...] = (*WORDS, *PHRASES, *FIELDS)
 
-_ANY_WORD = "|".join(rule.pattern for rule in WORDS)
+# In two: together their beginnings are more literals than are searched for at once, and that takes ten times as long.
+_SOME_WORDS = tuple("|".join(rule.pattern for rule in half) for half in (WORDS[:13], WORDS[13:]))
 _ANY_PHRASE = "|".join(rule.pattern for rule in PHRASES)
 _FIELD = (
     f"(?:{spelled('cookie', 'key', 'passphrase', 'passwd', 'password', 'secret', 'token')})"
@@ -56,13 +57,13 @@ _LONG = (  # names whose ends stand in too many other words
 @cache
 def _looks() -> tuple[Look, ...]:
     """At any text."""
-    return look_for(_ANY_WORD), look_for(f"{_ANY_PHRASE}|{_FIELD}")
+    return *map(look_for, _SOME_WORDS), look_for(f"{_ANY_PHRASE}|{_FIELD}")
 
 
 @cache
 def _looks_at_json() -> tuple[Look, ...]:
     return (
-        look_for(_ANY_WORD),
+        *map(look_for, _SOME_WORDS),
         look_for(f"{_ANY_PHRASE}|{_LONG}"),
         look_for(f"{_THREE}(?:{_BY_DOUBLE_QUOTE}|{_BY_SINGLE_QUOTE}|{_BY_SIGN})"),
         look_for(f"{_THREE}{_BY_BACKSLASH}|{_TWO}{_BY_SPACE}"),
@@ -72,7 +73,9 @@ def _looks_at_json() -> tuple[Look, ...]:
 @cache
 def _precise_look() -> Look:
     """Ten times slower than the quick looks, and ten times faster than taking a document apart."""
-    return look_for("|".join([f"{BEFORE_WORD}(?:{_ANY_WORD})", *(rule.pattern for rule in (*PHRASES, *FIELDS))]))
+    return look_for(
+        "|".join([f"{BEFORE_WORD}(?:{'|'.join(_SOME_WORDS)})", *(rule.pattern for rule in (*PHRASES, *FIELDS))])
+    )
 
 
 def may_hold_shape(text: str) -> bool:
@@ -82,5 +85,8 @@ def may_hold_shape(text: str) -> bool:
 
 def document_may_hold_shape(text: str) -> bool:
     """The same of JSON, where a doubt costs more: it is taken apart."""
-    looks = _looks() if any(space in text for space in "\n\t\r") else _looks_at_json()
-    return any(look(text) for look in looks) and _precise_look()(text)
+    raw = "\n" in text or "\t" in text or "\r" in text
+    for look in _looks() if raw else _looks_at_json():
+        if look(text):
+            return _precise_look()(text)
+    return False
