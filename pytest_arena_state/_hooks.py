@@ -52,10 +52,11 @@ def store_of(item: pytest.Item) -> ArenaStateStore:
         store = item.stash.get(TEST_STORE_KEY, None) or ArenaStateStore()
     else:
         with _making_store:
-            store = tests.store_for(attempt, _marker(item, tests))
+            store = attempt.store or tests.store_for(attempt, _marker(item, tests))
     store._default_id = plain_nodeid(item)
     store._prices = _prices_of(item.config)
-    item.stash.get(ON_STORE_KEY, lambda store: None)(store)
+    if ON_STORE_KEY in item.stash:
+        item.stash[ON_STORE_KEY](store)
     _budgets.watch(item, store)
     return store
 
@@ -93,9 +94,10 @@ def read_prices(config: pytest.Config) -> None:
 
 
 def _prices_of(config: pytest.Config) -> Prices:
-    if _PRICES_KEY not in config.stash:
-        config.stash[_PRICES_KEY] = Prices()
-    return config.stash[_PRICES_KEY]
+    prices = config.stash.get(_PRICES_KEY, None)
+    if prices is None:
+        prices = config.stash[_PRICES_KEY] = Prices()
+    return prices
 
 
 def run_of(item: pytest.Item, store: ArenaStateStore) -> ArenaRun:

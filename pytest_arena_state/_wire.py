@@ -645,7 +645,7 @@ def write_fields(
     out: dict[str, Any] = {}
     for name, key, always, pointer, convert in _PLANS.get(model) or _plan(model):
         value = values[name]
-        if not always and (value is None if pointer else not value):
+        if not value and not always and (value is None or not pointer):
             continue
         out[key] = value if convert is None else convert(value, problems, f"{where}.{key}" if where else key)
     if extra:

@@ -8,9 +8,9 @@ own bytes go between them untouched.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import telemetry
 from ._wire import ZERO_TIME, dumps, nanoseconds, parse_time
@@ -18,12 +18,8 @@ from ._wire import ZERO_TIME, dumps, nanoseconds, parse_time
 if TYPE_CHECKING:
     from .telemetry import MessageFacts
 
-#: Of a run's metadata, what has a field of the same meaning in the report.
-_ROLES = (("AssistantRole", "assistant_role"), ("UserRole", "user_role"))
 
-
-@dataclass(frozen=True, slots=True)
-class Composed:
+class Composed(NamedTuple):
     """A report without its messages."""
 
     before: dict[str, Any]
@@ -45,17 +41,18 @@ def compose(metadata: Mapping[str, Any], state_metadata: Mapping[str, Any], fact
         "ScenarioID": get("scenario_id") or "",
         "ProviderID": get("provider_id") or "",
     }
-    if get("labels"):
-        before["Labels"] = dict(get("labels") or {})
+    labels = dict(get("labels") or {})
+    if labels:
+        before["Labels"] = labels
     before["Params"] = params
     cost = telemetry.total_cost(facts)
     results = get("conv_assertions_results") or []
-    found = telemetry.violations(facts)
+    more = facts if telemetry.further(facts) else ()
     after: dict[str, Any] = {
         "Commit": get("commit") or {},
         "Cost": cost,
-        "ToolStats": telemetry.tool_stats(facts),
-        "Violations": found,
+        "ToolStats": telemetry.tool_stats(more) if more else None,
+        "Violations": telemetry.violations(more) if more else [],
         "StartTime": get("start_time") or ZERO_TIME,
         "EndTime": get("end_time") or ZERO_TIME,
         "Duration": get("duration") or 0,
@@ -65,44 +62,51 @@ def compose(metadata: Mapping[str, Any], state_metadata: Mapping[str, Any], fact
         after["Skipped"] = True
     if get("skip_reason"):
         after["SkipReason"] = get("skip_reason")
-    after |= {
-        "SelfPlay": bool(get("self_play")),
-        "PersonaID": get("persona_id") or "",
-        "MediaOutputs": telemetry.media_outputs(facts),
-        "UserFeedback": get("user_feedback"),
-        "SessionTags": get("session_tags") or [],
-    }
-    for key, name in _ROLES:
-        after[key] = get(name)
+    after["SelfPlay"] = bool(get("self_play"))
+    after["PersonaID"] = get("persona_id") or ""
+    after["MediaOutputs"] = telemetry.media_outputs(more) if more else []
+    after["UserFeedback"] = get("user_feedback")
+    after["SessionTags"] = get("session_tags") or []
+    after["AssistantRole"] = get("assistant_role")
+    after["UserRole"] = get("user_role")
     if get("recording_path"):
         after["RecordingPath"] = get("recording_path")
     after["conversation_assertions"] = telemetry.assertions_summary(results)
-    for key, name in (
-        ("eval_results", "eval_results"),
-        ("A2AAgents", "a2a_agents"),
-        ("trial_results", "trial_results"),
-    ):
+    for key, name in _FURTHER:
         if get(name):
             after[key] = get(name)
-    return Composed(before, after, row_of({**before, **after}, facts))
+    return Composed(before, after, _row(before, after, cost, labels, telemetry.status_of(after, more)))
+
+
+#: Fields of newer Arena at the end of a report, and what they are in a run's metadata.
+_FURTHER = (("eval_results", "eval_results"), ("A2AAgents", "a2a_agents"), ("trial_results", "trial_results"))
 
 
 def row_of(run: Mapping[str, Any], facts: Sequence[MessageFacts] | None = None) -> dict[str, Any]:
     """A run's row in the index, from its wire form (the messages may be left out when ``facts`` are given)."""
-    cost = run.get("Cost") or {}
+    return _row(run, run, run.get("Cost") or {}, run.get("Labels") or {}, telemetry.status_of(run, facts))
+
+
+def _row(
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    cost: Mapping[str, Any],
+    labels: Mapping[str, str],
+    status: telemetry.Status,
+) -> dict[str, Any]:
     return {
-        "run_id": run.get("RunID") or "",
-        "status": telemetry.status_of(run, facts),
+        "run_id": before.get("RunID") or "",
+        "status": status,
         "superseded": False,
-        "scenario_id": run.get("ScenarioID") or "",
-        "provider_id": run.get("ProviderID") or "",
-        "region": run.get("Region") or "",
+        "scenario_id": before.get("ScenarioID") or "",
+        "provider_id": before.get("ProviderID") or "",
+        "region": before.get("Region") or "",
         "cost_usd": cost.get("total_cost_usd") or 0.0,
         "input_tokens": cost.get("input_tokens") or 0,
         "output_tokens": cost.get("output_tokens") or 0,
         "cached_tokens": cost.get("cached_tokens") or 0,
-        "duration_ns": run.get("Duration") or 0,
-        "labels": dict(run.get("Labels") or {}),
+        "duration_ns": after.get("Duration") or 0,
+        "labels": dict(labels),
     }
 
 
@@ -112,45 +116,6 @@ _EMPTY = {type(None): b"null", str: b'""', list: b"[]", dict: b"{}", bool: b"fal
 
 def _json_of(value: Any) -> bytes:
     return dumps(value) if value or type(value) not in _EMPTY else _EMPTY[type(value)]
-
-
-class Serialised(NamedTuple):
-    """A report without its messages, each field serialised; from these, every form of it is joined."""
-
-    before: list[tuple[str, bytes]]
-    after: list[tuple[str, bytes]]
-
-    @classmethod
-    def of(cls, before: Mapping[str, Any], after: Mapping[str, Any]) -> Self:
-        """Serialise the fields that stand before the messages, and after them."""
-        return cls(
-            [(key, _json_of(value)) for key, value in before.items()],
-            [(key, _json_of(value)) for key, value in after.items()],
-        )
-
-    def field(self, key: str) -> bytes:
-        """A field, as JSON."""
-        return next(text for name, text in (*self.before, *self.after) if name == key)
-
-    def objects(self) -> tuple[bytes, bytes]:
-        """Both sides as JSON objects."""
-        return (
-            b"{%b}" % b",".join([_KEYS[key] + text for key, text in self.before]),
-            b"{%b}" % b",".join([_KEYS[key] + text for key, text in self.after]),
-        )
-
-    def compact(self, messages: Iterable[bytes]) -> bytes:
-        """The report on one line, without a newline."""
-        before, after = self.objects()
-        return b'%b,"Messages":[%b],%b' % (before[:-1], b",".join(messages), after[1:])
-
-    def lines(self, messages: Sequence[bytes]) -> bytes:
-        """The report as a file: a line for each top-level field and for each message."""
-        said = b'"Messages": [\n    %b\n  ]' % b",\n    ".join(messages) if messages else b'"Messages": []'
-        fields = [_LINE_KEYS[key] + text for key, text in self.before]
-        fields.append(said)
-        fields += [_LINE_KEYS[key] + text for key, text in self.after]
-        return b"{\n  %b\n}\n" % b",\n  ".join(fields)
 
 
 class _Keys(dict[str, bytes]):
@@ -167,18 +132,25 @@ class _Keys(dict[str, bytes]):
         return text
 
 
-_KEYS = _Keys(b":")
 _LINE_KEYS = _Keys(b": ")
 
 
+def spliced(before: bytes, messages: Iterable[bytes], after: bytes) -> bytes:
+    """The report on one line, without a newline, from JSON objects of what stands before its messages and after."""
+    return b'%b,"Messages":[%b],%b' % (before[:-1], b",".join(messages), after[1:])
+
+
 def compact(before: Mapping[str, Any], messages: Iterable[bytes], after: Mapping[str, Any]) -> bytes:
-    """The report on one line, without a newline."""
-    return Serialised.of(before, after).compact(messages)
+    """The same, from what is not serialised yet."""
+    return spliced(dumps(before), messages, dumps(after))
 
 
 def lines(before: Mapping[str, Any], messages: Sequence[bytes], after: Mapping[str, Any]) -> bytes:
     """The report as a file: a line for each top-level field and for each message."""
-    return Serialised.of(before, after).lines(messages)
+    fields = [_LINE_KEYS[key] + _json_of(value) for key, value in before.items()]
+    fields.append(b'"Messages": [\n    %b\n  ]' % b",\n    ".join(messages) if messages else b'"Messages": []')
+    fields += [_LINE_KEYS[key] + _json_of(value) for key, value in after.items()]
+    return b"{\n  %b\n}\n" % b",\n  ".join(fields)
 
 
 def lines_of(run: Mapping[str, Any]) -> bytes:
@@ -196,5 +168,13 @@ def lines_of(run: Mapping[str, Any]) -> bytes:
 
 def elapsed(start: str, end: str) -> int:
     """Nanoseconds between two times in wire form; 0 when one is missing."""
+    if start == ZERO_TIME or end == ZERO_TIME:
+        return 0
+    if start[10:11] == end[10:11] == "T" and start[-1] == end[-1] == "Z" and len(start) <= _MICROSECONDS >= len(end):
+        with suppress(ValueError):
+            return nanoseconds(datetime.fromisoformat(end) - datetime.fromisoformat(start))
     first, last = (parse_time(text) for text in (start, end))
     return nanoseconds(last - first) if isinstance(first, datetime) and isinstance(last, datetime) else 0
+
+
+_MICROSECONDS = len("2026-02-11T08:30:01.123456Z")

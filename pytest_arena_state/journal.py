@@ -372,6 +372,7 @@ class PieceReader:
 
     def __init__(self) -> None:
         self._streams: dict[Path, FileIO] = {}
+        self._last: tuple[Path | None, FileIO | None] = None, None  # mostly it is asked for again, and hashing is slow
 
     def __enter__(self) -> Self:
         return self
@@ -386,10 +387,13 @@ class PieceReader:
         Raises:
             OSError: The file cannot be read, or has become shorter.
         """
-        stream = self._streams.get(path)
-        if stream is None:
-            # Pieces are as large as a buffer and in any order: a buffer would only copy them once more.
-            stream = self._streams[path] = path.open("rb", buffering=0)
+        last, stream = self._last
+        if last is not path or stream is None:
+            stream = self._streams.get(path)
+            if stream is None:
+                # Pieces are as large as a buffer and in any order: a buffer would only copy them once more.
+                stream = self._streams[path] = path.open("rb", buffering=0)
+            self._last = path, stream
         stream.seek(offset)
         content = stream.read(length) or b""
         if len(content) != length:

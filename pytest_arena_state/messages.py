@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from pathlib import Path
-from types import NoneType
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -28,7 +27,6 @@ from ._wire import (
     TextMap,
     Time,
     WireModel,
-    format_time,
 )
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -67,6 +65,21 @@ class CostInfo(WireModel):
     def total_tokens(self) -> int:
         """Input, output and cached tokens together."""
         return self.input_tokens + self.output_tokens + self.cached_tokens
+
+    def to_wire(self, problems: Problems, where: str) -> dict[str, Any]:
+        """See `WireModel.to_wire`."""
+        # Every second message of many conversations has nothing but these.
+        values = self.__dict__
+        usual = type(self) is CostInfo and len(values) == _COST_FIELDS and not self.__pydantic_extra__
+        if usual and not any(_RARE_COSTS(values)):
+            return dict(zip(_ALWAYS_COSTS, _USUAL_COSTS(values), strict=True))
+        return super().to_wire(problems, where)
+
+
+_COST_FIELDS = len(CostInfo.model_fields)
+_ALWAYS_COSTS = [name for name in CostInfo.model_fields if name in CostInfo.always_written]
+_USUAL_COSTS = itemgetter(*_ALWAYS_COSTS)
+_RARE_COSTS = itemgetter(*(name for name in CostInfo.model_fields if name not in CostInfo.always_written))
 
 
 class MediaContent(WireModel):
@@ -412,21 +425,6 @@ class Message(WireModel):
             values["content"] = ""
         return self
 
-    def to_wire(self, problems: Problems, where: str) -> dict[str, Any]:
-        """See `WireModel.to_wire`."""
-        # Most messages are text with a time, and some of these have a cost: this is the innermost loop of every save.
-        values = self.__dict__
-        if type(self) is Message and len(values) == len(Message.model_fields) and not self.__pydantic_extra__:
-            role, content, moment, cost = _USUAL(values)
-            if not any(_UNUSUAL(values)) and type(cost) in (CostInfo, NoneType):
-                out = {"role": role, "content": content, "timestamp": format_time(moment)}
-                if not content:
-                    del out["content"]
-                if cost is not None:
-                    out["cost_info"] = cost.to_wire(problems, f"{where}.cost_info")
-                return out
-        return super().to_wire(problems, where)
-
     def _write(self, problems: Problems, where: str) -> dict[str, Any]:
         out = super()._write(problems, where)
         parts = self.parts
@@ -440,10 +438,6 @@ class Message(WireModel):
         if self.tool_result is not None and out.get("content") == self.tool_result.content:
             out.pop("content", None)
         return out
-
-
-_USUAL = itemgetter("role", "content", "timestamp", "cost_info")
-_UNUSUAL = itemgetter(*(set(Message.model_fields) - {"role", "content", "timestamp", "cost_info"}))
 
 
 def _insert_after_role(out: dict[str, Any], key: str, value: Any) -> dict[str, Any]:

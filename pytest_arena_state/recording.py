@@ -7,17 +7,16 @@ wrong is counted by kind and named when the session ends.
 
 from __future__ import annotations
 
-import operator
 import os
 import threading
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from os import getpid  # by name, as all that is used in a test: a test may replace what the module has
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import document
 from ._system import now, now_ns
@@ -36,10 +35,13 @@ if TYPE_CHECKING:
     from .staging import Stager
     from .store import ArenaStateStore, Change, Conversation
 
-_WITH_VALUES = ("save", "report")
 _RAW_MARK = b'"_llm_raw_re'
 _CURRENT_TEST: Any = "PYTEST_CURRENT_TEST" if os.name == "nt" else b"PYTEST_CURRENT_TEST"
 _TROUBLE_LIMIT = 100  # distinct kinds; more would be a list of its own
+
+
+_Unwritten: TypeAlias = tuple[str, bytes, list[bytes] | None]
+"""A record: its kind, its fields, and its values where it has some."""
 
 
 @dataclass(slots=True)
@@ -63,12 +65,18 @@ class _Log:
 class StoreRecording:
     """The part of a recording that belongs to one store."""
 
-    def __init__(self, recording: Recording, number: int, context: RunContext) -> None:
+    def __init__(
+        self, recording: Recording, number: int, context: RunContext, conversations: Mapping[str, Conversation]
+    ) -> None:
         self.recording = recording
         self.number = number
         self.context = context
+        self.conversations = conversations
+        """Those of the store, as they are at any time."""
         self.announced = False
         self.logs: dict[str, _Log] = {}
+        self.missed = False
+        """Of some change not even that it was cut short could be noted."""
 
     def __call__(self, change: Change, conversation: Conversation) -> None:
         """Take a change of the store; called under the store's lock."""
@@ -144,7 +152,8 @@ class Recording:
         """Journal a store from now on."""
         with self._lock:
             self._numbers += 1
-            recorded = self._stores[self._numbers] = StoreRecording(self, self._numbers, context)
+            recorded = StoreRecording(self, self._numbers, context, store._conversations)
+            self._stores[self._numbers] = recorded
         store._on_change = recorded
         return recorded
 
@@ -155,9 +164,11 @@ class Recording:
                 self._after_fork()
                 if not self._ended:
                     self._learn_secrets()
+                    if store.missed:
+                        self._make_good(store)
                     self._take(store, change, conversation)
         except RecursionError:
-            pass  # the test saved near the end of the stack; its next save, or its end, makes it good
+            store.missed = True  # the test saved near the end of the stack; its next save, or its end, makes it good
         except Exception as error:  # noqa: BLE001 - our failure must not fail the test that saved
             self.trouble(f"a save was not journaled at once: {type(error).__name__}: {error}"[:300])
 
@@ -165,66 +176,83 @@ class Recording:
         """The test may have put a key into the environment."""
         # What `os.environ` keeps inside changes with it and compares fast; elsewhere, look each time.
         inside = getattr(os.environ, "_data", None)
-        now = dict(inside) if isinstance(inside, dict) else None
-        if now is not None:
-            now.pop(_CURRENT_TEST, None)  # pytest changes it in every phase
-        if now is None or now != self._environment:
-            self._environment = now
-            self.redactor.refresh()
+        if isinstance(inside, dict):
+            known = self._environment
+            if inside == known:
+                return
+            self._environment = dict(inside)
+            if known and _CURRENT_TEST in inside and _CURRENT_TEST in known:
+                known[_CURRENT_TEST] = inside[_CURRENT_TEST]  # pytest changes it in every phase
+                if inside == known:
+                    return
+        self.redactor.refresh()
 
     def _take(self, store: StoreRecording, change: Change, conversation: Conversation) -> None:
         for problem in change.problems:
             self.trouble(problem[:300])
-        log = store.logs.get(change.conversation_id)
         if change.kind in ("delete", "withdraw"):
-            if log is not None:
-                del store.logs[change.conversation_id]
-                self._deleted += change.kind == "delete"
-                self.writer.append(encode_record(change.kind, dumps({"c": log.number})))
+            self._forget(store, change.kind, change.conversation_id)
             return
-        if log is None:
-            self._numbers += 1
-            log = store.logs[change.conversation_id] = _Log(self._numbers, conversation)
-        log.conversation = conversation
+        log = self._log_of(store, conversation)
         if not log.intact:
             self._write_whole(store, log)
             return
         log.intact = False
         if change.kind == "metadata":
-            self._write(store, log, "metadata", {"metadata": change.metadata}, [])
+            self._write(store, log, "metadata", {"metadata": change.metadata}, None)
         else:
-            self._write_messages(store, log, change.length, list(change.indexes), list(change.messages), change.head)
+            self._write_messages(store, log, change.length, change.indexes, change.messages, change.head)
         log.intact = True
 
-    def _append(self, store: StoreRecording, *records: tuple[str, bytes, list[bytes]]) -> list[list[bytes]]:
+    def _make_good(self, store: StoreRecording) -> None:
+        """Have everything written again, whole, at the next change of it or at the end."""
+        for gone in store.logs.keys() - store.conversations.keys():
+            self._forget(store, "delete", gone)
+        for conversation in list(store.conversations.values()):
+            self._log_of(store, conversation).intact = False
+        store.missed = False
+
+    def _log_of(self, store: StoreRecording, conversation: Conversation) -> _Log:
+        log = store.logs.get(conversation.id)
+        if log is None:
+            self._numbers += 1
+            log = store.logs[conversation.id] = _Log(self._numbers, conversation)
+        log.conversation = conversation
+        return log
+
+    def _forget(self, store: StoreRecording, kind: str, conversation_id: str) -> None:
+        log = store.logs.pop(conversation_id, None)
+        if log is not None:
+            self._deleted += kind == "delete"
+            self.writer.append(encode_record(kind, dumps({"c": log.number})))
+
+    def _append(self, store: StoreRecording, records: list[_Unwritten], also: bytes = b"") -> list[_Unwritten] | None:
         """Redact and journal records that follow each other, with one look and one write.
 
         Args:
             store: What they are about; the journal is told of it first, where it was not yet.
             records: Of each its kind, its fields and its values.
+            also: JSON to look at with them.
 
         Returns:
-            For each the fields and values as they were written.
+            The records as they were written, when the look left a doubt; None when nothing in them is secret.
         """
         if not store.announced:
             fields = dumps({"s": store.number, "context": store.context.to_dict()})
-            records = (("store", fields, []), *records)
-        everything = [text for _, fields, values in records for text in (fields, *values)]
-        redacted = self._redacted(everything)
-        written = []
-        encoded = []
-        start = 0
-        for kind, _, values in records:
-            end = start + 1 + len(values)
-            fields, *values = texts = redacted[start:end]
-            start = end
-            written.append(texts)
-            encoded.append(encode_record(kind, fields, values if kind in _WITH_VALUES else None))
+            records.insert(0, ("store", fields, None))
+        encoded = [encode_record(*record) for record in records]
+        # Nearly always nothing is secret, and one look at everything together tells.
+        redacted = None
+        if not self.redactor.clears(b",".join([*encoded, also]) if also or len(encoded) > 1 else encoded[0]):
+            redact = self.redactor.redact
+            redacted = [
+                (kind, redact(fields), None if values is None else [redact(value) for value in values])
+                for kind, fields, values in records
+            ]
+            encoded = [encode_record(*record) for record in redacted]
         self.writer.append(*encoded)
-        if not store.announced:
-            store.announced = True
-            del written[0]
-        return written
+        store.announced = True
+        return redacted
 
     def _write_whole(self, store: StoreRecording, log: _Log) -> None:
         """Write a conversation as it is now: the first time, and after a change that was cut short."""
@@ -232,11 +260,10 @@ class Recording:
         messages = conversation.messages
         log.written = []
         if messages or conversation.head or conversation.metadata is None:
-            self._write_messages(
-                store, log, len(messages), list(range(len(messages))), list(messages), conversation.head or None
-            )
+            count = len(messages)
+            self._write_messages(store, log, count, range(count), messages, conversation.head or None)
         if conversation.metadata is not None:
-            self._write(store, log, "metadata", {"metadata": conversation.metadata}, [])
+            self._write(store, log, "metadata", {"metadata": conversation.metadata}, None)
         log.intact = True
 
     def _write_messages(
@@ -244,25 +271,28 @@ class Recording:
         store: StoreRecording,
         log: _Log,
         length: int,
-        indexes: list[int],
-        messages: list[bytes],
+        indexes: Sequence[int],
+        messages: Sequence[bytes],
         head: dict[str, Any] | None,
     ) -> None:
-        texts = messages
-        if not self._keep_raw and any(_RAW_MARK in text for text in messages):
-            texts = [self._without_raw(text) for text in messages]
+        texts = list(messages)
+        if not self._keep_raw and _RAW_MARK in b"".join(texts):
+            texts = [self._without_raw(text) for text in texts]
         media = self._media
-        if log.slim or (media is not None and any(len(text) > media.limit for text in texts)):
+        if log.slim or (media is not None and texts and len(max(texts, key=len)) > media.limit):
             texts = self._without_media(log, length, indexes, texts)
         fields: dict[str, Any] = {"n": length}
-        if indexes and indexes == list(range(indexes[0], indexes[0] + len(indexes))):
+        if indexes and (type(indexes) is range or indexes == list(range(indexes[0], indexes[0] + len(indexes)))):
             fields["from"] = indexes[0]
         else:
-            fields["at"] = indexes
+            fields["at"] = list(indexes)
         if head is not None:
             fields["head"] = head
-        texts = self._write(store, log, "save", fields, texts)
+        texts = self._write(store, log, "save", fields, texts) or texts
         written = log.written
+        if len(texts) == length:
+            log.written = texts
+            return
         del written[length:]
         for index, text in zip(indexes, texts, strict=True):
             if index == len(written):
@@ -271,26 +301,19 @@ class Recording:
                 written[index] = text
 
     def _write(
-        self, store: StoreRecording, log: _Log, kind: str, fields: dict[str, Any], values: list[bytes]
-    ) -> list[bytes]:
-        """Journal a change; returns the values as they were written."""
+        self, store: StoreRecording, log: _Log, kind: str, fields: dict[str, Any], values: list[bytes] | None
+    ) -> list[bytes] | None:
+        """Journal a change; returns the values as they were written, where that is not as they are."""
         log.changed = now_ns()
         head: dict[str, Any] = {"c": log.number, "s": store.number, "v": log.version, "t": log.changed}
         if not log.named:
             head["id"] = log.conversation.id
         log.version += 1
-        ((_, *values),) = self._append(store, (kind, dumps(head | fields), values))
+        redacted = self._append(store, [(kind, dumps(head | fields), values)])
         log.named = True
-        return values
+        return redacted[-1][2] if redacted else None
 
-    def _redacted(self, documents: list[bytes]) -> list[bytes]:
-        # Nearly always nothing is secret, and one look at everything together tells.
-        if len(documents) > 1 and self.redactor.clears(b",".join(documents)):
-            return documents
-        redacted = [self.redactor.redact(document) for document in documents]
-        return documents if all(map(operator.is_, redacted, documents)) else redacted
-
-    def _without_media(self, log: _Log, length: int, indexes: list[int], texts: list[bytes]) -> list[bytes]:
+    def _without_media(self, log: _Log, length: int, indexes: Sequence[int], texts: list[bytes]) -> list[bytes]:
         """Take large media out of messages; a file is whole before the journal names it."""
         log.slim = {index: facts for index, facts in log.slim.items() if index < length and index not in indexes}
         if self._media is None:
@@ -330,9 +353,11 @@ class Recording:
             if self._ended:
                 return
             # Though nothing was saved here: a forked child may have saved, and does not know how its test ended.
-            said: list[tuple[str, bytes, list[bytes]]] = []
+            if store.missed:
+                self._make_good(store)
+            said: list[_Unwritten] = []
             if verdict is not None:
-                said.append(("verdict", dumps({"s": store.number, "verdict": verdict.to_dict()}), []))
+                said.append(("verdict", dumps({"s": store.number, "verdict": verdict.to_dict()}), None))
             for log in store.logs.values():
                 try:
                     if not log.intact:
@@ -341,19 +366,18 @@ class Recording:
                 except Exception as error:  # noqa: BLE001 - the merge composes the report from the saves instead
                     self._stager = None
                     self.trouble(f"a report was left to the merge: {type(error).__name__}: {error}"[:300])
-                said = []
                 log.written = []
             if said:
-                self._append(store, *said)
+                self._append(store, said)
 
     def _report(
         self,
         store: StoreRecording,
         log: _Log,
         verdict: Verdict | None,
-        said: list[tuple[str, bytes, list[bytes]]],
+        said: list[_Unwritten],
     ) -> None:
-        """Journal the report of a run, after what else is to be said of its store, and stage it."""
+        """Journal the report of a run, after what else is ``said`` of its store, and stage it."""
         conversation = log.conversation
         facts = conversation.facts if not log.slim else _with_slim(conversation.facts, log.slim)
         metadata = fill_in(
@@ -369,37 +393,31 @@ class Recording:
             composed = self._changed_by_hooks(store, log, composed)
         before, after, row = composed.before, composed.after, composed.row
         stager, context = self._stager, store.context
-        names = [context.nodeid, context.attempt, before["RunID"], conversation.id]
+        run_id = before["RunID"]
+        stem = ""
         if stager is not None:
-            row = {"run_id": row["run_id"], "file": stager.file_of(safe_stem(before["RunID"])), **row}
-        pieces = document.Serialised.of(before, after)
+            stem = safe_stem(run_id)
+            row = {"run_id": run_id, "file": stager.file_of(stem), **row}
+        names = [context.nodeid, context.attempt, run_id, conversation.id]
         # With the store and the number of messages, should all saves of the run be lost.
-        place = {"c": log.number, "s": store.number, "v": log.version, "n": len(log.written), "run_id": before["RunID"]}
-        given = [*pieces.objects(), dumps(row)]
-        *_, report = self._append(store, *said, ("report", dumps(place), given))
-        if stager is not None:
-            self._media_named |= names_in(log.written[index] for index in log.slim)
-            self._stage(stager, names, pieces, given, report, log.written)
-
-    def _stage(
-        self,
-        stager: Stager,
-        names: list[Any],
-        pieces: document.Serialised,
-        given: list[bytes],
-        written: list[bytes],
-        messages: list[bytes],
-    ) -> None:
-        """Stage a run as it was journaled: ``written`` is what redaction left of the record that has ``given``."""
-        _, before, after, row = written
-        if any(map(operator.is_not, (before, after, row), given)):
-            pieces = document.Serialised.of(loads(before), loads(after))
+        place = {"c": log.number, "s": store.number, "v": log.version, "n": len(log.written), "run_id": run_id}
+        report = [dumps(before), dumps(after), dumps(row)]
         plain = dumps(names)
-        kept = self.redactor.redact(plain)
-        if kept is not plain:
-            names = loads(kept)
-            row = dumps({**loads(row), "file": stager.file_of(safe_stem(names[2]))})
-        stager.add(names, pieces, messages, row)
+        records = [*said, ("report", dumps(place), report)]
+        said.clear()
+        redacted = self._append(store, records, also=plain)
+        if stager is None:
+            return
+        if log.slim:
+            self._media_named |= names_in(log.written[index] for index in log.slim)
+        if redacted is not None:
+            report = redacted[-1][2] or report
+            before, after, row = map(loads, report)
+            names = loads(self.redactor.redact(plain))
+            stem = safe_stem(names[2])
+            row["file"] = stager.file_of(stem)
+            report[2] = dumps(row)
+        stager.add(names, stem, report, log.written, (before, after))
 
     def _changed_by_hooks(self, store: StoreRecording, log: _Log, composed: document.Composed) -> document.Composed:
         run = RunResult.from_json(document.compact(composed.before, log.conversation.messages, composed.after))

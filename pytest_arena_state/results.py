@@ -225,7 +225,8 @@ def publish(
             merged.interrupted += row["labels"].get("pytest.outcome") == "interrupted"
             index.add(name, row, text)
             index.note((prompt_pack,), ended)
-            totals.add(row)
+            if kept:
+                totals.add(row)
             gone.discard(name)
         lost += [{"what": f"{FOLDER}/{name}", "why": "the file is missing"} for name in media.place()]
         completeness = _completeness(merged, lost, sessions, old.completeness if kept else None)
@@ -235,7 +236,7 @@ def publish(
         for stem in gone:
             writer.remove(stem)
         media.sweep()
-        return Published(index.totals.runs, totals)
+        return Published(index.totals.runs, totals if kept else index.totals)
 
 
 def _completeness(

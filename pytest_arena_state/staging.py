@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from os import getpid  # by name: a test may replace what the module has
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from . import document
 from ._system import System, make_folder
 from ._wire import dumps, loads
-from .naming import safe_stem
 
 if TYPE_CHECKING:
-    from . import document
     from .target import Form
 
 LEDGER = ".ledger"
@@ -88,33 +87,39 @@ class Stager:
         """What a row of the index says of the file."""
         return f"{stem}.json" if self._form == "directory" else self._shown
 
-    def add(self, names: list[Any], pieces: document.Serialised, messages: list[bytes], row: bytes) -> None:
+    def add(
+        self,
+        names: list[Any],
+        stem: str,
+        report: Sequence[bytes],
+        messages: Sequence[bytes],
+        fields: tuple[Mapping[str, Any], Mapping[str, Any]],
+    ) -> None:
         """Write a run.
 
         Args:
             names: Its node id, attempt, run id and conversation id.
-            pieces: Its report without messages.
+            stem: The name that its id gives.
+            report: JSON, each: what stands before its messages, what follows, and its row of the index.
             messages: JSON, each.
-            row: Its row of the index, as JSON.
+            fields: The first two of the report, not serialised.
         """
         if self._broken or getpid() != self._pid:
             return
-        stem = safe_stem(names[2])
+        before, after, row = report
         try:
             if self._form == "directory":
-                file, offset, length = self._write_file(stem, pieces.lines(messages)), 0, 0
+                file, offset, length = self._write_file(stem, document.lines(fields[0], messages, fields[1])), 0, 0
             else:
-                body = pieces.compact(messages)
+                body = document.spliced(before, messages, after)
                 file, offset, length = "", self._offset, len(body)
                 self._bodies += body
                 self._offset += length
                 if len(self._bodies) > _FLUSH:
                     _append(self._part, self._bodies)
             self._count += 1
-            head = dumps([*names, stem, file, offset, length])[:-1]
-            # All are JSON already: the prompt pack, when the run ended, and what was asserted.
-            given = pieces.field("PromptPack"), pieces.field("EndTime"), row, pieces.field("conversation_assertions")
-            self._lines += b"%b,%b,%b]\t%b\t%b\n" % (head, *given)
+            entry = [*names, stem, file, offset, length, fields[0]["PromptPack"], fields[1]["EndTime"]]
+            self._lines += b"%b\t%b\t%b\n" % (dumps(entry), row, dumps(fields[1]["conversation_assertions"]))
             if len(self._lines) > _FLUSH:
                 self._flush()
         except OSError:

@@ -10,7 +10,6 @@ The store knows nothing of journals: it tells `on_change` what each operation ad
 
 from __future__ import annotations
 
-import marshal
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,25 +20,17 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from . import document, telemetry
-from ._wire import (
-    MAX_DEPTH,
-    Problems,
-    Timestamp,
-    WireModel,
-    dumps,
-    format_time,
-    jsonable,
-    loads,
-    plain_fields,
-    write_fields,
-)
+from ._wire import Problems, WireModel, dumps, jsonable, loads, write_fields
 from .budget import Turn, turns_of
 from .errors import ConversationNotFoundError, InvalidStateError, RunMetadataMissingError
-from .messages import CostInfo, Message
+from .fingerprints import fingerprint
+from .kept import kept_form
+from .messages import Message
 from .models import ArenaConversationState, ConversationState, RunMetadata, RunResult
 from .trace import ExecutionTrace, trace_meta
 
 if TYPE_CHECKING:
+    from .kept import Kept
     from .prices import Prices
     from .telemetry import MessageFacts
 
@@ -505,37 +496,61 @@ class ArenaStateStore:
         return self._conversations.setdefault(conversation_id, Conversation(conversation_id))
 
     def _save(self, state: ConversationState, added: Mapping[int, dict[str, Any]]) -> None:
-        problems: Problems = []
         self._announce_write(state.id)
         with self._lock:
             conversation = self._conversations.get(state.id)
-            known: Sequence[Any] = conversation.fingerprints if conversation else ()
-            written: list[tuple[int, Any, dict[str, Any]]] = []
-            for i, (message, last) in enumerate(zip_longest(state.messages, known[: len(state.messages)])):
-                # Most conversations are saved once, and then nothing is ever compared: the first save of all
-                # takes no fingerprints, so the second one serialises the messages again to see what is new.
-                print_ = _fingerprint(message) if conversation is not None else None
-                if print_ == last and print_ is not None and i not in added:
-                    continue
-                wire = self._wire_of(i, _coerced(Message, message), problems)
-                if i in added:
-                    wire["meta"] = {**(wire.get("meta") or {}), **added[i]}
-                    print_ = object()  # what is kept is not what was given: a plain save takes it away again
-                written.append((i, print_, wire))
-            head_wire = _head(state, problems)
-            # Nothing is changed until everything could be converted.
-            conversation = self._open(state.id)
-            length = len(state.messages)
-            del conversation.messages[length:], conversation.facts[length:], conversation.fingerprints[length:]
-            head = None if head_wire == conversation.head else head_wire
-            conversation.head = head_wire
-            self._set(conversation, written, problems, head)
+            if conversation is None and not added:
+                self._save_first(state)
+            else:
+                self._save_again(state, conversation, added)
         self._tell_user(state.id)
 
-    def _wire_of(self, index: int, message: Message, problems: Problems) -> dict[str, Any]:
+    def _save_first(self, state: ConversationState) -> None:
+        # Most conversations are saved once, and then nothing is ever compared: the first save takes no fingerprints,
+        # so the second one serialises the messages again to see what is new.
+        problems: Problems = []
+        kept = [self._kept_form(i, _coerced(Message, message), problems) for i, message in enumerate(state.messages)]
+        conversation = Conversation(state.id, head=_head(state, problems))
+        for text, facts in kept:
+            conversation.messages.append(text)
+            conversation.facts.append(facts)
+        length = len(kept)
+        conversation.fingerprints = [None] * length
+        self._conversations[state.id] = conversation
+        self._saved_last[state.id] = None
+        texts, head = list(conversation.messages), conversation.head
+        self._changed(Change("save", state.id, length, range(length), texts, head, problems=problems), conversation)
+
+    def _save_again(
+        self, state: ConversationState, conversation: Conversation | None, added: Mapping[int, dict[str, Any]]
+    ) -> None:
+        problems: Problems = []
+        known: Sequence[Any] = conversation.fingerprints if conversation else ()
+        written: list[tuple[int, Any, Kept]] = []
+        for i, (message, last) in enumerate(zip_longest(state.messages, known[: len(state.messages)])):
+            print_ = fingerprint(message)
+            if print_ == last and i not in added:
+                continue
+            kept = self._kept_form(i, _coerced(Message, message), problems)
+            if i in added:
+                wire = loads(kept[0])
+                wire["meta"] = {**(wire.get("meta") or {}), **added[i]}
+                kept = dumps(wire), telemetry.facts_of(wire)
+                print_ = object()  # what is kept is not what was given: a plain save takes it away again
+            written.append((i, print_, kept))
+        head_wire = _head(state, problems)
+        # Nothing is changed until everything could be converted.
+        conversation = self._open(state.id)
+        length = len(state.messages)
+        del conversation.messages[length:], conversation.facts[length:], conversation.fingerprints[length:]
+        head = None if head_wire == conversation.head else head_wire
+        conversation.head = head_wire
+        self._set(conversation, written, problems, head)
+
+    def _kept_form(self, index: int, message: Message, problems: Problems) -> Kept:
         if self._prices is not None and message.meta:  # what is to be priced says its model or its usage there
             message = self._prices.priced(message, problems)
-        return message.to_wire(problems, f"messages[{index}]")
+        return kept_form(message, index, problems)
 
     def _append(self, conversation_id: str, messages: Sequence[Message]) -> None:
         """Append to a log, whatever its length."""
@@ -624,13 +639,13 @@ class ArenaStateStore:
             problems: What the listener is to be told went wrong with them.
         """
         problems = [] if problems is None else problems
-        written = [(i, None, self._wire_of(i, message, problems)) for i, message in messages]
+        written = [(i, None, self._kept_form(i, message, problems)) for i, message in messages]
         self._set(self._open(conversation_id), written, problems)
 
     def _set(
         self,
         conversation: Conversation,
-        written: Iterable[tuple[int, Any, dict[str, Any]]],
+        written: Iterable[tuple[int, Any, Kept]],
         problems: Problems,
         head: dict[str, Any] | None = None,
     ) -> None:
@@ -638,18 +653,17 @@ class ArenaStateStore:
         indexes: list[int] = []
         texts: list[bytes] = []
         messages = conversation.messages
-        for index, print_, wire in written:
-            text = dumps(wire)
+        for index, print_, (text, facts) in written:
             if index == len(messages):
                 messages.append(text)
-                conversation.facts.append(telemetry.facts_of(wire))
+                conversation.facts.append(facts)
                 conversation.fingerprints.append(print_)
             else:
                 conversation.fingerprints[index] = print_
                 if messages[index] == text:
                     continue
                 messages[index] = text
-                conversation.facts[index] = telemetry.facts_of(wire)
+                conversation.facts[index] = facts
             indexes.append(index)
             texts.append(text)
         self._saved_last.pop(conversation.id, None)
@@ -683,9 +697,17 @@ def _check_list_name(conversation_id: str, name: str) -> None:
         raise InvalidStateError(conversation_id, "a list's name cannot be empty")
 
 
+_HEAD_OF = itemgetter(*_HEAD)
+_STATE_FIELDS = len(ConversationState.model_fields)
+
+
 def _head(state: ConversationState, problems: Problems) -> dict[str, Any]:
-    if type(state) is not ConversationState:  # more fields than a store keeps
-        state = ConversationState.model_construct(**{**state.__dict__, **(state.__pydantic_extra__ or {})})
+    values = state.__dict__
+    plain = type(state) is ConversationState
+    if plain and len(values) == _STATE_FIELDS and not state.__pydantic_extra__ and not any(_HEAD_OF(values)):
+        return dict(_EMPTY_HEAD)
+    if not plain:  # more fields than a store keeps
+        state = ConversationState.model_construct(**{**values, **(state.__pydantic_extra__ or {})})
     values = {**state.__dict__, "messages": []}
     try:
         wire = write_fields(ConversationState, values, state.__pydantic_extra__, problems, "")
@@ -693,6 +715,11 @@ def _head(state: ConversationState, problems: Problems) -> dict[str, Any]:
         wire = state.model_copy(update={"messages": []}).to_wire(problems, "")
     del wire["id"], wire["messages"]
     return wire
+
+
+_EMPTY_HEAD = {
+    key: value for key, value in ConversationState(id="empty").to_dict().items() if key not in ("id", "messages")
+}
 
 
 def _state_json(conversation: Conversation) -> bytes:
@@ -711,111 +738,3 @@ def _last_assistant_with(conversation: Conversation, content: str) -> int | None
             if message.content == content:
                 return index
     return None
-
-
-# --- noticing edits ---------------------------------------------------------------------
-
-_Layout: TypeAlias = tuple[
-    Callable[[Mapping[str, Any]], tuple[Any, ...]], Callable[[Mapping[str, Any]], tuple[Any, ...]]
-]
-_EMPTY = frozenset((type(None), list, dict))
-_LAYOUTS: dict[type, _Layout] = {}
-"""Of each model, its fields of plain values and the others. A plain field keeps its type, so 1 is not True in it."""
-
-
-def _layout(model: type[WireModel]) -> _Layout:
-    plain = plain_fields(model)
-    nested = [name for name in model.model_fields if name not in plain]
-    layout = _LAYOUTS[model] = (_getter(plain), _getter(nested))
-    return layout
-
-
-def _getter(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
-    if len(names) > 1:
-        return itemgetter(*names)
-    return lambda values: tuple(values[name] for name in names)
-
-
-# The two models that every message of a long conversation has, spelled out: a save looks at each of them again.
-_MESSAGE_PLAIN = itemgetter("role", "content", "latency_ms", "finish_reason")
-_MESSAGE_NESTED = itemgetter("parts", "tool_calls", "tool_result", "reasoning", "meta", "validations")
-_COST_PLAIN = itemgetter(*plain_fields(CostInfo))
-_COST_NESTED = itemgetter(*(name for name in CostInfo.model_fields if name not in plain_fields(CostInfo)))
-
-
-def _fingerprint(message: object) -> Any:
-    """A value that equals the fingerprint of the same message at another time, and of no other.
-
-    It shares the texts of the message, which cannot change, and copies every container.
-    Values that cannot be compared for sure never equal anything, so they are saved again.
-    """
-    try:
-        if type(message) is not Message:
-            return _frozen(message, 0)
-        values = message.__dict__
-        cost, moment, extra = values["cost_info"], values["timestamp"], message.__pydantic_extra__
-        nested = _MESSAGE_NESTED(values)
-        return (
-            _MESSAGE_PLAIN(values),
-            moment if type(moment) is datetime and moment.tzinfo is UTC else _frozen(moment, 0),
-            cost if cost is None else _frozen_cost(cost),
-            [_frozen(value, 1) if value else None for value in nested] if any(nested) else None,
-            _frozen(extra, 1) if extra else None,
-        )
-    except Exception:  # noqa: BLE001 - not made by validation, or something foreign put in its place
-        return object()
-
-
-def _frozen_cost(cost: CostInfo) -> Any:
-    values = cost.__dict__
-    if type(cost) is not CostInfo or cost.__pydantic_extra__ or any(_COST_NESTED(values)):
-        return _frozen(cost, 1)
-    return _COST_PLAIN(values)
-
-
-def _frozen(value: Any, depth: int) -> Any:
-    kind = type(value)
-    layout = _LAYOUTS.get(kind)
-    if layout is not None:
-        plain, nested = layout
-        values = value.__dict__
-        extra = value.__pydantic_extra__
-        return (
-            kind,
-            plain(values),
-            [_frozen(item, depth + 1) if item or type(item) not in _EMPTY else type(item) for item in nested(values)],
-            _frozen(extra, depth + 1) if extra else None,
-        )
-    if kind is dict or kind is list or kind is tuple:
-        if not value:
-            return kind
-        if kind is dict:
-            try:
-                # In C, and it tells 1, True and 1.0 apart. Version 2 is the last that
-                # does not depend on who else holds a value.
-                return marshal.dumps(value, 2)
-            except ValueError:  # holds a time or something else that is no plain value
-                pass
-        if depth > MAX_DEPTH:  # deeper than is ever written; stops at cycles, too
-            return object()
-        if kind is dict:
-            return [
-                (key, item)
-                if type(item) is str and type(key) is str
-                else (_frozen(key, depth), _frozen(item, depth + 1))
-                for key, item in value.items()
-            ]
-        return [item if type(item) is str else _frozen(item, depth + 1) for item in value]
-    if kind is str or value is None or kind is bytes:
-        return value
-    if kind is int or kind is bool or kind is float:
-        return (kind, value)  # 1, True and 1.0 are equal in Python and not in JSON
-    if kind is datetime:
-        # Equal times can be written differently: with another offset, with more digits.
-        return value if value.tzinfo is UTC else (kind, value.isoformat())
-    if kind is Timestamp:
-        return (kind, format_time(value))
-    if isinstance(value, WireModel):
-        _layout(kind)
-        return _frozen(value, depth)
-    return object()

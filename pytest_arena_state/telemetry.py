@@ -27,6 +27,7 @@ _NO_TOKENS = dict.fromkeys(_INT_COSTS, 0)
 _NO_DOLLARS = dict.fromkeys(_FLOAT_COSTS, 0.0)
 _INT64 = 2**63
 _OPTIONAL_COSTS = ("cached_tokens", "cached_cost_usd")
+_USUAL_COSTS = tuple(key for key in (*_INT_COSTS, *_FLOAT_COSTS) if key not in _OPTIONAL_COSTS)
 _THUMBNAIL_LIMIT = 50_000  # characters of base64; longer images get no thumbnail
 
 
@@ -42,6 +43,14 @@ class MessageFacts(NamedTuple):
     """The message carries assertions of its turn."""
     failed: bool = False
     """One of them failed."""
+
+
+_NOTHING_FURTHER = MessageFacts("")[2:]
+
+
+def further(facts: Iterable[MessageFacts]) -> bool:
+    """Whether any message contributes more than its cost."""
+    return any([fact[2:] != _NOTHING_FURTHER for fact in facts])  # noqa: C419 - faster than a generator for so few
 
 
 _OF_TEXT = {role: MessageFacts(role) for role in ("user", "assistant", "system", "tool")}
@@ -116,16 +125,40 @@ def _media_outputs(parts: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any
 
 def total_cost(facts: Iterable[MessageFacts]) -> dict[str, Any]:
     """The sum over the messages of every role, each field from its own field."""
+    costs = [cost for fact in facts for cost in fact.costs]
+    return _usual_total(costs) or _any_total(costs)
+
+
+def _usual_total(costs: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The sum of costs that all have the five fields that every cost has, and no other one."""
+    given = taken = 0
+    given_usd = taken_usd = total_usd = 0.0
+    for cost in costs:
+        if tuple(cost) != _USUAL_COSTS:
+            return None
+        a, b, c, d, e = cost.values()
+        try:
+            given += a
+            taken += b
+            given_usd += c
+            taken_usd += d
+            total_usd += e
+        except TypeError:  # a message's meta may hold anything under these names
+            return None
+    if type(given) is not int or type(taken) is not int or max(abs(given), abs(taken)) >= _INT64:
+        return None
+    return dict(zip(_USUAL_COSTS, (given, taken, given_usd, taken_usd, total_usd), strict=True))
+
+
+def _any_total(costs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     out: dict[str, Any] = {**_NO_TOKENS, **_NO_DOLLARS}
-    for fact in facts:
-        for cost in fact.costs:
-            for key, value in cost.items():
-                # A message's meta may hold anything under these names.
-                if key in _NO_DOLLARS:
-                    if isinstance(value, int | float):
-                        out[key] += value
-                elif key in _NO_TOKENS and isinstance(value, int):
+    for cost in costs:
+        for key, value in cost.items():
+            if key in _NO_DOLLARS:
+                if isinstance(value, int | float):
                     out[key] += value
+            elif key in _NO_TOKENS and isinstance(value, int):
+                out[key] += value
     for key in _INT_COSTS:
         if not -_INT64 <= out[key] < _INT64:
             out[key] = _int64(out[key])

@@ -8,7 +8,7 @@ from what the journal says.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from sys import intern
 from typing import Any, NamedTuple, Self
 
@@ -19,8 +19,7 @@ from .telemetry import OUTCOME_ASSERTION, MessageFacts
 _NO_MARKER: Mapping[str, Any] = {}  # one for all: there may be a million contexts in memory
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunContext:
+class RunContext(NamedTuple):
     """Where a conversation was saved: plain JSON values, so that it can stand in a journal."""
 
     worker: str
@@ -30,7 +29,7 @@ class RunContext:
     attempt: int = 1
     started: str = ZERO_TIME
     """When the set-up of the test began; RFC 3339."""
-    marker: Mapping[str, Any] = field(default_factory=dict)
+    marker: Mapping[str, Any] = _NO_MARKER
     """Keywords of the ``arena`` markers, merged, in wire form."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -128,7 +127,7 @@ def fill_in(
     """Run metadata in wire form, with everything filled in that the test left empty."""
     given = metadata or {}
     marker = context.marker
-    out = {**marker, **{key: value for key, value in given.items() if not _is_empty(value)}}
+    out = {**marker, **{key: value for key, value in given.items() if value not in _EMPTY}}
     out["run_id"] = given.get("run_id") or marker.get("run_id") or conversation_id
     out["scenario_id"] = out.get("scenario_id") or context.nodeid.partition("[")[0]
     out["provider_id"] = out.get("provider_id") or telemetry.only_provider(facts) or "unknown"
@@ -163,8 +162,7 @@ def _judge(out: dict[str, Any], verdict: Verdict) -> None:
         out["skip_reason"] = out.get("skip_reason") or verdict.skip_reason
 
 
-def _is_empty(value: object) -> bool:
-    return value is None or value == "" or value == ZERO_TIME or value == [] or value == {}
+_EMPTY: tuple[object, ...] = (None, "", ZERO_TIME, [], {})
 
 
 def _no_time(value: object) -> bool:

@@ -33,6 +33,8 @@ CORE = (
     "models",
     "trace",
     "document",
+    "fingerprints",
+    "kept",
     "store",
     "recorder",
     "observing",

@@ -1,0 +1,49 @@
+"""A message as a store keeps it: the bytes of its JSON, and what it contributes to a report."""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from typing import TYPE_CHECKING, TypeAlias
+
+from ._wire import ZERO_TIME, dumps, format_time
+from .messages import CostInfo, Message
+from .telemetry import MessageFacts, facts_of
+
+if TYPE_CHECKING:
+    from ._wire import Problems
+
+Kept: TypeAlias = tuple[bytes, MessageFacts]
+
+_FIELDS = len(Message.model_fields)
+_USUAL = itemgetter("role", "content", "timestamp", "cost_info")
+_UNUSUAL = itemgetter(*(set(Message.model_fields) - {"role", "content", "timestamp", "cost_info"}))
+_BEGINNINGS = {role: b'{"role":"%b"' % role.encode("ascii") for role in ("user", "assistant", "system", "tool")}
+_OF_TEXT = {role: MessageFacts(role) for role in _BEGINNINGS}
+_NO_TIME = b',"timestamp":"%b"' % ZERO_TIME.encode("ascii")
+
+
+def kept_form(message: Message, index: int, problems: Problems) -> Kept:
+    """What a store keeps of a message; ``problems`` gets a line for each value that could not be kept as it was.
+
+    Raises:
+        pydantic.ValidationError: A list or map was edited in place to hold a wrong type.
+    """
+    # Most messages are text with a time, and some of these have a cost. This is the innermost loop of every save, so
+    # their JSON is put together here; a test holds that it is the same as that of `Message.to_wire`.
+    values = message.__dict__
+    if type(message) is Message and len(values) == _FIELDS and not message.__pydantic_extra__:
+        role, content, moment, cost = _USUAL(values)
+        if role in _BEGINNINGS and (cost is None or type(cost) is CostInfo) and not any(_UNUSUAL(values)):
+            text = _BEGINNINGS[role]
+            if content:
+                text += b',"content":' + dumps(content)
+            text += _NO_TIME if moment is None else b',"timestamp":"%b"' % format_time(moment).encode("ascii")
+            if cost is None:
+                return text + b"}", _OF_TEXT[role]
+            wire = cost.to_wire(problems, f"messages[{index}].cost_info")
+            return b'%b,"cost_info":%b}' % (text, dumps(wire)), MessageFacts(role, (wire,))
+    wire = message.to_wire(problems, f"messages[{index}]")
+    return dumps(wire), facts_of(wire)
+
+
+__all__ = ["Kept", "kept_form"]
