@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_arena_state import ContentPart, MediaContent, Message, ResultsError, load_results, read_index, read_media
+from pytest_arena_state._system import System
 from pytest_arena_state.cli import main
 from pytest_arena_state.index import IndexBuilder
 from pytest_arena_state.large_media import DEFAULT_LIMIT, LargeMedia, folder_of, sweep
@@ -242,18 +243,22 @@ def test_a_secret_within_media_is_not_put_aside(suite: Suite, monkeypatch: pytes
 
 def test_a_file_that_could_not_be_finished_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The journal names what is whole, and the next message with the same picture must not believe in half of it."""
+    write, written = System.write, 0
 
-    def fill(path: Path, content: bytes) -> int:
-        with path.open("wb") as stream:
-            stream.write(content[:100])
-        raise OSError(28, "No space left on device")
+    def fill(descriptor: int, content: bytes) -> int:
+        nonlocal written
+        if written:
+            raise OSError(28, "No space left on device")
+        written = write(descriptor, content[:100])
+        return written
 
     message = Message(role="user", parts=[ContentPart.from_bytes(PICTURE)]).to_json().encode()
     with monkeypatch.context() as full:
-        full.setattr(Path, "write_bytes", fill)
+        full.setattr(System, "write", staticmethod(fill))
         with pytest.raises(OSError, match="No space left"):
             LargeMedia(tmp_path, 1000).without(message)
 
+    assert written == 100
     assert files_in(tmp_path) == []
     LargeMedia(tmp_path, 1000).without(message)
     assert (tmp_path / NAME).read_bytes() == PICTURE
