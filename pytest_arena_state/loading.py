@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Protocol, overload
 
 from .errors import ResultsError
 from .models import RunResult
-from .stored import parse_run
+from .stored import parse_run, read_named
 from .target import packing_of
 
 if TYPE_CHECKING:
@@ -110,11 +110,30 @@ def _source_of(results: StoredResults) -> _Source:
         return _Unpacked(results.texts())
     if results.form == "journals":
         return _Unpacked((stored.where, stored.read()) for stored in results)
+    if results.form == "directory" and results.file is not None:
+        read = read_named if results.scan.file is not None else Path.read_bytes
+        return _Named(results.file, [stored.stem for stored in results], read)
     return _Files([(stored.read, stored.where) for stored in results])
 
 
+class _Named:
+    """Each run in a file of a directory; of a hundred thousand, their names are all that is in memory."""
+
+    def __init__(self, directory: Path, stems: list[str], read: Callable[[Path], bytes]) -> None:
+        self._directory = directory
+        self._stems = stems
+        self._read = read
+
+    def __len__(self) -> int:
+        return len(self._stems)
+
+    def read(self, place: int) -> tuple[bytes, str]:
+        file = self._directory / f"{self._stems[place]}.json"
+        return self._read(file), str(file)
+
+
 class _Files:
-    """Each run in a file of its own."""
+    """Each run in a file of its own, somewhere."""
 
     def __init__(self, files: list[tuple[Callable[[], bytes], str]]) -> None:
         self._files = files

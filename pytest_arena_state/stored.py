@@ -114,7 +114,7 @@ def _open_directory(directory: Path, name: str) -> StoredResults:
     scan = _scan_directory(directory)
     if scan.file is None and next(_json_files(directory), None) is None:
         raise ResultsError(name, _empty_directory(directory))
-    return StoredResults(name, "directory", scan.header, partial(_of_directory, directory, scan), scan)
+    return StoredResults(name, "directory", scan.header, partial(_of_directory, directory, scan), scan, file=directory)
 
 
 def _scan_directory(directory: Path) -> IndexScan:
@@ -125,10 +125,15 @@ def _scan_directory(directory: Path) -> IndexScan:
 def _of_directory(directory: Path, scan: IndexScan) -> Iterator[StoredRun]:
     for stem, row in _stems(directory, scan):
         file = directory / f"{stem}.json"
-        yield StoredRun(stem, str(file), row, partial(_read_named, file) if scan.file is not None else file.read_bytes)
+        yield StoredRun(stem, str(file), row, partial(read_named, file) if scan.file is not None else file.read_bytes)
 
 
-def _read_named(file: Path) -> bytes:
+def read_named(file: Path) -> bytes:
+    """The file of a run that an index names.
+
+    Raises:
+        OSError: It cannot be read; says so where it is missing.
+    """
     try:
         return file.read_bytes()
     except FileNotFoundError as error:
@@ -201,5 +206,6 @@ __all__ = [
     "nothing_there",
     "open_results",
     "parse_run",
+    "read_named",
     "run_files",
 ]

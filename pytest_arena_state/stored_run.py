@@ -77,7 +77,7 @@ class StoredResults:
     texts: Texts | None = None
     """Of results in one file: the JSON of each run with its place, whatever the index says."""
     file: Path | None = None
-    """That one file, where it stays where it is."""
+    """That one file, or the directory, where it stays where it is."""
 
     def __iter__(self) -> Iterator[StoredRun]:
         """The runs, in the order of the index.

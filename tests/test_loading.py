@@ -108,6 +108,22 @@ def test_no_run_is_held_in_memory(tmp_path: Path, form: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
+def test_of_each_run_hardly_more_than_its_place_is_in_memory(tmp_path: Path, form: str) -> None:
+    path = write(tmp_path / form, count=2000, size=100)
+    len(load_results(path))  # modules are loaded
+
+    tracemalloc.start()
+    try:
+        runs = load_results(path)
+        assert len(runs) == 2000
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+    assert held / 2000 < 120
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_results_that_are_not_there_are_an_error_at_once(tmp_path: Path, form: str) -> None:
     with pytest.raises(ResultsError, match="nothing is there"):
         load_results(tmp_path / form)
