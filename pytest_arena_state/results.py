@@ -34,6 +34,7 @@ from .index import (
     index_bytes,
     make_index,
 )
+from .index_reading import scan_index
 from .journal import PieceReader
 from .large_media import FOLDER, PublishedMedia
 from .merge import Merged, SliceReader
@@ -106,8 +107,12 @@ def publish_lock(target: Target) -> Iterator[None]:
 
 
 def stems_of(target: Target) -> frozenset[str]:
-    """The runs that are there now and that are ours to replace."""
-    return frozenset(marks_of(target))
+    """The runs that are in a directory now and that are ours to replace; there may be very many."""
+    with suppress(ResultsError, OSError):
+        scan = scan_index(target.index_path)
+        if scan.header.format_version:
+            return frozenset(stem for stem, _ in scan.entries() if is_file_name(stem))
+    return frozenset()
 
 
 def marks_of(target: Target) -> Mapping[str, str]:

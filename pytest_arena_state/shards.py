@@ -207,7 +207,7 @@ def _write(outcome: Merge, table: ShardTable, scratch: Path) -> None:
     target = outcome.target
     staging = scratch / "staging"
     staging.mkdir()
-    replaced = results.stems_of(target)
+    replaced = results.stems_of(target) if target.form == "directory" else frozenset()
     parts = _completeness_by_shard(outcome.shards)
     with IndexBuilder(scratch, lines=target.form != "json") as index:
         bodies = staging / "bodies"
