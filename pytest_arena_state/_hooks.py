@@ -47,17 +47,19 @@ def store_of(item: pytest.Item) -> ArenaStateStore:
     """The store of a test."""
     hooks = item.config.stash.get(HOOKS_KEY, None)
     tests = hooks.tests if hooks is not None else None
+    marked = item.get_closest_marker("arena") is not None
     attempt = tests.attempt(item.nodeid) if tests is not None else None
     if tests is None or attempt is None:
         store = item.stash.get(TEST_STORE_KEY, None) or ArenaStateStore()
     else:
         with _making_store:
-            store = attempt.store or tests.store_for(attempt, _marker(item, tests))
+            store = attempt.store or tests.store_for(attempt, _marker(item, tests) if marked else {})
     store._default_id = plain_nodeid(item)
     store._prices = _prices_of(item.config)
     if ON_STORE_KEY in item.stash:
         item.stash[ON_STORE_KEY](store)
-    _budgets.watch(item, store)
+    if marked:
+        _budgets.watch(item, store)
     return store
 
 
