@@ -282,7 +282,8 @@ class Recording:
         if log.slim or (media is not None and texts and len(max(texts, key=len)) > media.limit):
             texts = self._without_media(log, length, indexes, texts)
         fields: dict[str, Any] = {"n": length}
-        if indexes and (type(indexes) is range or indexes == list(range(indexes[0], indexes[0] + len(indexes)))):
+        in_order = not indexes or [*indexes] == [*range(indexes[0], indexes[0] + len(indexes))]
+        if indexes and in_order:
             fields["from"] = indexes[0]
         else:
             fields["at"] = list(indexes)
@@ -290,7 +291,7 @@ class Recording:
             fields["head"] = head
         texts = self._write(store, log, "save", fields, texts) or texts
         written = log.written
-        if len(texts) == length:
+        if in_order and len(texts) == length:
             log.written = texts
             return
         del written[length:]
@@ -352,10 +353,10 @@ class Recording:
             self._stores.pop(store.number, None)
             if self._ended:
                 return
-            # Though nothing was saved here: a forked child may have saved, and does not know how its test ended.
             if store.missed:
                 self._make_good(store)
             said: list[_Unwritten] = []
+            # Though nothing was saved here: a forked child may have saved, and does not know how its test ended.
             if verdict is not None:
                 said.append(("verdict", dumps({"s": store.number, "verdict": verdict.to_dict()}), None))
             for log in store.logs.values():
@@ -377,7 +378,10 @@ class Recording:
         verdict: Verdict | None,
         said: list[_Unwritten],
     ) -> None:
-        """Journal the report of a run, after what else is ``said`` of its store, and stage it."""
+        """Journal the report of a run, after what else is ``said`` of its store, and stage it.
+
+        What is said is taken out of the list once it is journaled.
+        """
         conversation = log.conversation
         facts = conversation.facts if not log.slim else _with_slim(conversation.facts, log.slim)
         metadata = fill_in(
@@ -403,9 +407,8 @@ class Recording:
         place = {"c": log.number, "s": store.number, "v": log.version, "n": len(log.written), "run_id": run_id}
         report = [dumps(before), dumps(after), dumps(row)]
         plain = dumps(names)
-        records = [*said, ("report", dumps(place), report)]
+        redacted = self._append(store, [*said, ("report", dumps(place), report)], also=plain)
         said.clear()
-        redacted = self._append(store, records, also=plain)
         if stager is None:
             return
         if log.slim:
@@ -451,9 +454,8 @@ class Recording:
                 kind = "further troubles"
             self.troubles[kind] += 1
             if not self._ended:
-                with suppress(
-                    Exception
-                ):  # whatever is wrong may be so here, too; it is counted, and no test hears of it
+                # Whatever is wrong may be so here, too; it is counted, and no test hears of it.
+                with suppress(Exception):
                     fields = dumps({"kind": kind, "count": 1})
                     self.writer.append(encode_record("trouble", self.redactor.redact(fields)))
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_arena_state import load_results
+from pytest_arena_state import Message, load_results, read_index
 from pytest_arena_state.merge import merge_session
-from pytest_arena_state.recording import token_of
+from pytest_arena_state.recording import Recording, token_of
 from pytest_arena_state.redaction import RedactionRules
 from pytest_arena_state.results import Target, publish, publish_lock
 from pytest_arena_state.session import PhaseReport, Session, Settings
@@ -245,3 +245,73 @@ def test_more_runs_than_are_sorted_in_memory_come_in_order(tmp_path: Path, monke
     nodeids = [run.labels.get("pytest.nodeid", "") for run in load_results(tmp_path / "one" / "out")]
     assert len(nodeids) == 45
     assert nodeids == sorted(nodeids)
+
+
+# --- what goes wrong in between ------------------------------------------------------------------
+
+
+def contents(session: Session) -> dict[str, list[str]]:
+    """Publish; what each run holds."""
+    outcome = session.finish()
+    assert not outcome.problem
+    return {run.run_id: [message.content for message in run.messages] for run in load_results(session.target.path)}
+
+
+def test_a_test_that_ended_well_is_known_for_it_though_its_report_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The merge composes the report from the saves, and needs to be told how the test ended."""
+    session = begin(tmp_path / "out")
+
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError("as it may happen anywhere")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("pytest_arena_state.recording.fill_in", fail)
+        save(session, "test_a", "a", "b")
+    save(session, "test_c", "c")
+    session.finish()
+
+    runs = load_results(tmp_path / "out")
+    assert {run.run_id: run.labels["pytest.outcome"] for run in runs} == dict.fromkeys("abc", "passed")
+    assert [run.error for run in runs] == ["", "", ""]
+    (trouble,) = read_index(tmp_path / "out").completeness.troubles
+    assert "a report was left to the merge: MemoryError" in trouble
+
+
+@pytest.mark.parametrize("at_the_end", [True, False])
+def test_a_change_that_could_not_be_noted_is_in_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_the_end: bool
+) -> None:
+    """Near the end of the stack a save may be the store's alone: the next one writes it, or the end of the test."""
+    session = begin(tmp_path / "out")
+    store = session.tests.store_for(session.tests.begin("test_a", "test_a"), {})
+    store.save({"id": "grows", "messages": [{"role": "user", "content": "1"}]})
+    store.save({"id": "goes", "messages": [{"role": "user", "content": "gone"}]})
+
+    def fail(self: Recording) -> None:
+        raise RecursionError
+
+    with monkeypatch.context() as deep:
+        deep.setattr(Recording, "_learn_secrets", fail)
+        store.log_append("grows", 1, [{"role": "user", "content": "2"}])
+        store.save({"id": "new", "messages": [{"role": "user", "content": "x"}]})
+        store.delete("goes")
+    if not at_the_end:
+        store.log_append("grows", 2, [{"role": "user", "content": "3"}])
+    for report in PASSED:
+        session.tests.report("test_a", report)
+
+    assert contents(session) == {"grows": ["1", "2"] if at_the_end else ["1", "2", "3"], "new": ["x"]}
+
+
+def test_messages_that_change_in_any_order_stay_in_theirs(tmp_path: Path) -> None:
+    """A history that is given again may fill in its messages in the order in which it recognised them."""
+    session = begin(tmp_path / "out")
+    store = session.tests.store_for(session.tests.begin("test_a", "test_a"), {})
+    store.save({"id": "a", "messages": [{"role": "user", "content": "1"}, {"role": "user", "content": "2"}]})
+    store._put("a", [(1, Message(role="user", content="second")), (0, Message(role="user", content="first"))])
+    for report in PASSED:
+        session.tests.report("test_a", report)
+
+    assert contents(session) == {"a": ["first", "second"]}
