@@ -93,6 +93,21 @@ def exists(path: str) -> bool:
     return True
 
 
+def write_file(path: str, flags: int, content: bytes | bytearray) -> None:
+    """Open a file as ``flags`` say, and write all of the content, going on after a short write.
+
+    Raises:
+        OSError: It cannot be opened, or a part of it cannot be written.
+    """
+    descriptor = System.open(path, flags, 0o666)
+    try:
+        written = 0
+        while written < len(content):
+            written += System.write(descriptor, content[written:] if written else content)
+    finally:
+        System.close(descriptor)
+
+
 def write_whole(path: str, content: bytes) -> None:
     """Make a file that is never seen in part; several processes may make the same.
 
@@ -101,13 +116,7 @@ def write_whole(path: str, content: bytes) -> None:
     """
     draft = f"{path}.{getpid()}"
     try:
-        descriptor = System.open(draft, _NEW_FILE, 0o666)
-        try:
-            written = 0
-            while written < len(content):
-                written += System.write(descriptor, content[written:] if written else content)
-        finally:
-            System.close(descriptor)
+        write_file(draft, _NEW_FILE, content)
         System.replace(draft, path)
     except BaseException:
         with suppress(OSError):
@@ -115,4 +124,4 @@ def write_whole(path: str, content: bytes) -> None:
         raise
 
 
-__all__ = ["System", "exists", "make_folder", "monotonic", "now", "now_ns", "write_whole"]
+__all__ = ["System", "exists", "make_folder", "monotonic", "now", "now_ns", "write_file", "write_whole"]

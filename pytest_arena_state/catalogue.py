@@ -106,13 +106,9 @@ class Catalogue:
             OSError: A ledger cannot be read.
         """
         for number, ledger in enumerate(merged.ledgers):
-            name, token = ledger.name, self._token
             for place, run in enumerate(ledger.runs()):
-                self._prints.append(_print_of(token, run[4]))
-                self._attempts.note(token, run[0], run[1], name)
-                entry = (*run[:4], name, self._number, token, run[4], number, place, False, *run[5:])
-                self._sorted.add(entry)
-                self._number += 1
+                who = (*run[:4], ledger.name, self._number, self._token, run.stem)
+                self._add(Entry._make((*who, number, place, False, *run[5:])))
         for place, merged_run in enumerate(merged.runs):
             self._add(self._entry_of(merged_run, place))
 
@@ -250,7 +246,7 @@ class _Sorted:
         self._fresh: list[tuple[Any, ...]] = []
         self._files: list[IO[bytes]] = []
 
-    def add(self, entry: tuple[Any, ...]) -> None:
+    def add(self, entry: Entry) -> None:
         self._fresh.append(tuple(entry))
         if len(self._fresh) >= _CHUNK:
             self._put_aside()

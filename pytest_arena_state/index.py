@@ -219,8 +219,7 @@ class IndexBuilder:
         providers.add(row["provider_id"])
         regions.add(row["region"])
         if row["status"] != "skipped":
-            trial = row["scenario_id"], row["provider_id"]
-            counts = self._trials.get(trial) or self._trials.setdefault(trial, [0, 0])
+            counts = self._trials.setdefault((row["scenario_id"], row["provider_id"]), [0, 0])
             counts[0] += row["status"] == "passed"
             counts[1] += 1
         comma, gap = (b"", b"") if self._first else (b",", b",\n    " if self._lines else b",")

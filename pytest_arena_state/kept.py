@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ._wire import ZERO_TIME, dumps, format_time
 from .messages import CostInfo, Message
-from .telemetry import MessageFacts, facts_of
+from .telemetry import OF_TEXT, MessageFacts, facts_of
 
 if TYPE_CHECKING:
     from ._wire import Problems
@@ -17,8 +17,7 @@ Kept: TypeAlias = tuple[bytes, MessageFacts]
 _FIELDS = len(Message.model_fields)
 _USUAL = itemgetter("role", "content", "timestamp", "cost_info")
 _UNUSUAL = itemgetter(*(set(Message.model_fields) - {"role", "content", "timestamp", "cost_info"}))
-_BEGINNINGS = {role: b'{"role":"%b"' % role.encode("ascii") for role in ("user", "assistant", "system", "tool")}
-_OF_TEXT = {role: MessageFacts(role) for role in _BEGINNINGS}
+_BEGINNINGS = {role: b'{"role":"%b"' % role.encode("ascii") for role in OF_TEXT}
 _NO_TIME = b',"timestamp":"%b"' % ZERO_TIME.encode("ascii")
 
 
@@ -39,7 +38,7 @@ def kept_form(message: Message, index: int, problems: Problems) -> Kept:
                 text += b',"content":' + dumps(content)
             text += _NO_TIME if moment is None else b',"timestamp":"%b"' % format_time(moment).encode("ascii")
             if cost is None:
-                return text + b"}", _OF_TEXT[role]
+                return text + b"}", OF_TEXT[role]
             wire = cost.to_wire(problems, f"messages[{index}].cost_info")
             return b'%b,"cost_info":%b}' % (text, dumps(wire)), MessageFacts(role, (wire,))
     wire = message.to_wire(problems, f"messages[{index}]")

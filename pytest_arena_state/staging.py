@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import document
-from ._system import System, make_folder
+from ._system import make_folder, write_file
 from ._wire import dumps, loads
 
 if TYPE_CHECKING:
@@ -132,18 +132,12 @@ class Stager:
         name, number = f"{stem}.json", 1
         while True:
             try:
-                descriptor = System.open(self._prefix + name, _NEW_FILE, 0o666)
+                write_file(self._prefix + name, _NEW_FILE, body)
             except FileExistsError:
                 number += 1
                 name = f"{stem}#{number}.json"  # no run's name has such a character, so it takes nobody's place
-                continue
-            try:
-                written = System.write(descriptor, body)
-                while written < len(body):
-                    written += System.write(descriptor, body[written:])
-            finally:
-                System.close(descriptor)
-            return name
+            else:
+                return name
 
     def _flush(self) -> None:
         self._checksum = zlib.crc32(self._lines, self._checksum)
@@ -172,13 +166,7 @@ class Stager:
 
 
 def _append(path: Path, content: bytearray) -> None:
-    descriptor = System.open(str(path), _APPENDING, 0o666)
-    try:
-        written = 0
-        while written < len(content):
-            written += System.write(descriptor, content[written:] if written else content)
-    finally:
-        System.close(descriptor)
+    write_file(str(path), _APPENDING, content)
     content.clear()
 
 

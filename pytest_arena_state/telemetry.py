@@ -53,7 +53,8 @@ def further(facts: Iterable[MessageFacts]) -> bool:
     return any([fact[2:] != _NOTHING_FURTHER for fact in facts])  # noqa: C419 - faster than a generator for so few
 
 
-_OF_TEXT = {role: MessageFacts(role) for role in ("user", "assistant", "system", "tool")}
+#: What a message that is nothing but text contributes, by its role.
+OF_TEXT = {role: MessageFacts(role) for role in ("user", "assistant", "system", "tool")}
 
 
 def facts_of(message: Mapping[str, Any]) -> MessageFacts:
@@ -68,7 +69,7 @@ def facts_of(message: Mapping[str, Any]) -> MessageFacts:
         # The common case: most messages are text, some with a cost.
         if cost:
             return MessageFacts(role, (cost,))
-        return _OF_TEXT.get(role) or MessageFacts(role)
+        return OF_TEXT.get(role) or MessageFacts(role)
     costs: list[Mapping[str, Any]] = [cost] if cost else []
     asserted = failed = False
     if isinstance(meta, Mapping):
