@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -603,6 +604,28 @@ def test_next(arena_run):
     (line,) = suite.lines(result)
     assert " 0 lost " in line
     assert suite.said() == {"test_suite.py::test_it": ["before", "after"], "test_suite.py::test_next": ["next"]}
+
+
+@pytest.mark.parametrize("args", [("-p", "no:xdist"), ("-n2",)], ids=["serial", "workers"])
+def test_a_session_outside_the_main_thread(suite: Suite, args: tuple[str, ...]) -> None:
+    """Editors and notebooks start one so, and so may execnet, whose workers have one main thread for many tasks."""
+    suite.write("def test_it(arena_run): arena_run.user('hello')")
+    suite.load(xdist="-n2" in args)
+    program = (
+        "import sys, threading, pytest\n"
+        "status = []\n"
+        "session = threading.Thread(target=lambda: status.append(pytest.main(sys.argv[1:])))\n"
+        "session.start()\n"
+        "session.join()\n"
+        "sys.exit(status[0])\n"
+    )
+
+    result = suite.pytester.run(sys.executable, "-c", program, "--arena-results=arena-results", *args)
+
+    result.assert_outcomes(passed=1)
+    (line,) = suite.lines(result)
+    assert ", 0 lost -> " in line
+    assert suite.said() == {"test_suite.py::test_it": ["hello"]}
 
 
 @pytest.mark.parametrize("size", [5_000, 9_000])

@@ -21,10 +21,12 @@ from pytest_arena_state import RunResult, iterate_results, read_index
 PATIENCE_S = 240  # how long to wait for something that must come; only a broken machine or a bug needs it all
 
 CONFTEST = """
-import json, os, pytest, signal
+import json, os, pytest, signal, threading
 
-# A shell lets what runs in its background ignore Ctrl-C, and so would everything that this suite starts.
-signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell lets what runs in its background ignore Ctrl-C, and so would everything that this suite starts. A worker of
+# execnet may run outside its process's main thread, where no handler can be set.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture
 def talk(arena_store, request):
