@@ -47,20 +47,36 @@ def store_of(item: pytest.Item) -> ArenaStateStore:
     """The store of a test."""
     hooks = item.config.stash.get(HOOKS_KEY, None)
     tests = hooks.tests if hooks is not None else None
-    marked = item.get_closest_marker("arena") is not None
-    attempt = tests.attempt(item.nodeid) if tests is not None else None
+    return _store_of(item, item.nodeid, tests, _prices_of(item.config))
+
+
+def _store_of(item: pytest.Item, key: str, tests: TestRecorder | None, prices: Prices) -> ArenaStateStore:
+    marked = _is_marked(item)
+    attempt = tests.attempt(key) if tests is not None else None
     if tests is None or attempt is None:
         store = item.stash.get(TEST_STORE_KEY, None) or ArenaStateStore()
+        store._default_id = plain_nodeid(item)
     else:
         with _making_store:
             store = attempt.store or tests.store_for(attempt, _marker(item, tests) if marked else {})
-    store._default_id = plain_nodeid(item)
-    store._prices = _prices_of(item.config)
+        store._default_id = attempt.nodeid
+    store._prices = prices
     if ON_STORE_KEY in item.stash:
         item.stash[ON_STORE_KEY](store)
     if marked:
         _budgets.watch(item, store)
     return store
+
+
+def _is_marked(item: pytest.Item) -> bool:
+    """Whether `item.get_closest_marker` would find an ``arena`` marker: most tests have none, and it asks at length."""
+    node: Any = item
+    while node is not None:
+        for mark in node.own_markers:
+            if mark.name == "arena":
+                return True
+        node = node.parent
+    return False
 
 
 def session_store_of(config: pytest.Config) -> ArenaStateStore:
@@ -143,6 +159,13 @@ def _marker(item: pytest.Item, tests: TestRecorder) -> dict[str, Any]:
 # --- how tests end -------------------------------------------------------------------------
 
 
+class _Running(threading.local):
+    """Of a thread."""
+
+    test: tuple[pytest.Item | None, str] = (None, "")
+    """What runs in it, with its node id, which newer versions of pytest put together whenever they are asked."""
+
+
 class TestHooks:
     """In a process that runs tests: follows each of them from set-up to its last report."""
 
@@ -153,6 +176,42 @@ class TestHooks:
     """What cut the session short, when something did."""
     journals: Path | None
     """The folder with the journals of all sessions into these results."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.journals = _journals(config)
+        self.tests = None
+        self._config = config
+        self._running = _Running()
+        self._latest = self._running.test
+        self._prices: Prices | None = None
+
+    # These two take the place of the plugin's, and do the same without `request`: to give it to a fixture, pytest
+    # inspects the signature of a function, up to three times for each test.
+
+    @pytest.fixture
+    def arena_store(self) -> ArenaStateStore:
+        """The store of this test's conversations; each becomes a run in the results."""
+        item, key = self._test
+        if item is None:
+            return ArenaStateStore()
+        if self._prices is None:
+            self._prices = _prices_of(self._config)
+        return _store_of(item, key, self.tests, self._prices)
+
+    @pytest.fixture
+    def arena_run(self, arena_store: ArenaStateStore) -> ArenaRun:
+        """A recorder for the one conversation that most tests have; its id is the node id."""
+        item, _ = self._test
+        return ArenaRun(arena_store, "a test") if item is None else run_of(item, arena_store)
+
+    @property
+    def _test(self) -> tuple[pytest.Item | None, str]:
+        """What runs: in this thread, or where a thread of its own makes the fixtures, what was begun last.
+
+        None where somebody runs tests and tells nobody of them.
+        """
+        running = self._running.test
+        return self._latest if running[0] is None else running
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
@@ -174,10 +233,11 @@ class TestHooks:
         self._begin(item)
 
     def _begin(self, item: pytest.Item) -> None:
-        if self.tests is None:
-            return
-        nodeid = item.nodeid
-        if self.tests.beginning(nodeid) is None:
+        running, nodeid = self._running.test
+        if running is not item:
+            nodeid = item.nodeid
+            self._running.test = self._latest = (item, nodeid)
+        if self.tests is not None and self.tests.beginning(nodeid) is None:
             # pytest-rerunfailures counts across workers that died.
             at_least = item.__dict__.get("execution_count", 1)
             self.tests.begin(nodeid, plain_nodeid(item), at_least=at_least if isinstance(at_least, int) else 1)
@@ -244,7 +304,7 @@ class WorkerHooks(TestHooks):
     """In a worker of xdist."""
 
     def __init__(self, config: pytest.Config, session: WorkerSession) -> None:
-        self.journals = _journals(config)
+        super().__init__(config)
         self._session = session
         self.tests = session.tests
 
@@ -264,10 +324,8 @@ class SessionHooks(TestHooks):
     """In the process that the user started: runs the tests, or controls workers that do."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self.journals = _journals(config)
-        self._config = config
+        super().__init__(config)
         self._session: Session | None = None
-        self.tests = None
         self._failure = ""
         self._printed = False
         self._further: list[str] = []
