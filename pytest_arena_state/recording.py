@@ -14,34 +14,29 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from os import getpid  # by name, as all that is used in a test: a test may replace what the module has
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from . import document
 from ._system import now, now_ns
 from ._wire import dumps, format_time, loads
 from .journal import JOURNAL_VERSION, JournalWriter, encode_record, tell_of_forks
-from .large_media import names_in
 from .models import RunResult
-from .naming import safe_stem
+from .reporting import EndedRun, Reporter, compose
 from .telemetry import MessageFacts, facts_of, media_outputs
 from .trace import RAW_REQUEST_KEY, RAW_RESPONSE_KEY
-from .verdict import RunContext, Verdict, fill_in
 
 if TYPE_CHECKING:
     from .large_media import LargeMedia
     from .redaction import Redactor
+    from .reporting import Unwritten
     from .staging import Stager
     from .store import ArenaStateStore, Change, Conversation
+    from .verdict import RunContext, Verdict
 
 _RAW_MARK = b'"_llm_raw_re'
 _CURRENT_TEST: Any = "PYTEST_CURRENT_TEST" if os.name == "nt" else b"PYTEST_CURRENT_TEST"
 _TROUBLE_LIMIT = 100  # distinct kinds; more would be a list of its own
-
-
-_Unwritten: TypeAlias = tuple[str, bytes, list[bytes] | None]
-"""A record: its kind, its fields, and its values where it has some."""
 
 
 @dataclass(slots=True)
@@ -119,9 +114,8 @@ class Recording:
         self.redactor = redactor
         self._keep_raw = keep_raw
         self._on_run = on_run
-        self._stager = stager
         self._media = media
-        self._media_named: set[str] = set()
+        self._reporter = Reporter(self._append_all, self.trouble, redactor, stager)
         self._deleted = 0
         self._environment: dict[Any, Any] | None = None
         self._lock = threading.RLock()
@@ -226,23 +220,31 @@ class Recording:
             self._deleted += kind == "delete"
             self.writer.append(encode_record(kind, dumps({"c": log.number})))
 
-    def _append(self, store: StoreRecording, records: list[_Unwritten], also: bytes = b"") -> list[_Unwritten] | None:
+    def _announcement(self, store: StoreRecording) -> list[Unwritten]:
+        """What the journal is told of a store before anything else of it, where it was not yet."""
+        if store.announced:
+            return []
+        return [("store", dumps({"s": store.number, "context": store.context.to_dict()}), None)]
+
+    def _append(self, store: StoreRecording, records: list[Unwritten]) -> list[Unwritten] | None:
+        """Redact and journal records about a store; see `_append_all`."""
+        redacted = self._append_all([*self._announcement(store), *records])
+        store.announced = True
+        return redacted
+
+    def _append_all(self, records: list[Unwritten], also: bytes = b"") -> list[Unwritten] | None:
         """Redact and journal records that follow each other, with one look and one write.
 
         Args:
-            store: What they are about; the journal is told of it first, where it was not yet.
             records: Of each its kind, its fields and its values.
             also: JSON to look at with them.
 
         Returns:
             The records as they were written, when the look left a doubt; None when nothing in them is secret.
         """
-        if not store.announced:
-            fields = dumps({"s": store.number, "context": store.context.to_dict()})
-            records.insert(0, ("store", fields, None))
         encoded = [encode_record(*record) for record in records]
         # Nearly always nothing is secret, and one look at everything together tells.
-        redacted = None
+        redacted: list[Unwritten] | None = None
         if not self.redactor.clears(b",".join([*encoded, also]) if also or len(encoded) > 1 else encoded[0]):
             redact = self.redactor.redact
             redacted = [
@@ -251,7 +253,6 @@ class Recording:
             ]
             encoded = [encode_record(*record) for record in redacted]
         self.writer.append(*encoded)
-        store.announced = True
         return redacted
 
     def _write_whole(self, store: StoreRecording, log: _Log) -> None:
@@ -312,7 +313,8 @@ class Recording:
         log.version += 1
         redacted = self._append(store, [(kind, dumps(head | fields), values)])
         log.named = True
-        return redacted[-1][2] if redacted else None
+        changed = redacted[-1][2] if redacted else None
+        return None if changed is None else [*changed]
 
     def _without_media(self, log: _Log, length: int, indexes: Sequence[int], texts: list[bytes]) -> list[bytes]:
         """Take large media out of messages; a file is whole before the journal names it."""
@@ -347,7 +349,7 @@ class Recording:
     # --- the ends of tests -------------------------------------------------------------------
 
     def finish(self, store: StoreRecording, verdict: Verdict | None) -> None:
-        """Journal how the test of a store ended, and the report of each of its runs."""
+        """Journal how the test of a store ended, and the report of each of its runs, now or soon."""
         with self._lock:
             self._after_fork()
             self._stores.pop(store.number, None)
@@ -355,72 +357,45 @@ class Recording:
                 return
             if store.missed:
                 self._make_good(store)
-            said: list[_Unwritten] = []
-            # Though nothing was saved here: a forked child may have saved, and does not know how its test ended.
-            if verdict is not None:
-                said.append(("verdict", dumps({"s": store.number, "verdict": verdict.to_dict()}), None))
             for log in store.logs.values():
                 try:
                     if not log.intact:
                         self._write_whole(store, log)
-                    self._report(store, log, verdict, said)
+                    self._reporter.add(self._ended_run(store, log, verdict))
                 except Exception as error:  # noqa: BLE001 - the merge composes the report from the saves instead
-                    self._stager = None
-                    self.trouble(f"a report was left to the merge: {type(error).__name__}: {error}"[:300])
+                    self._reporter.give_up(error)
                 log.written = []
-            if said:
+            said: list[Unwritten] = []
+            # Though nothing was saved here: a forked child may have saved, and does not know how its test ended.
+            if verdict is not None:
+                said.append(("verdict", dumps({"s": store.number, "verdict": verdict.to_dict()}), None))
+            if self._reporter.full:
+                self._reporter.write([*self._announcement(store), *said])
+                store.announced = True
+            elif said:
                 self._append(store, said)
 
-    def _report(
-        self,
-        store: StoreRecording,
-        log: _Log,
-        verdict: Verdict | None,
-        said: list[_Unwritten],
-    ) -> None:
-        """Journal the report of a run, after what else is ``said`` of its store, and stage it.
-
-        What is said is taken out of the list once it is journaled.
-        """
+    def _ended_run(self, store: StoreRecording, log: _Log, verdict: Verdict | None) -> EndedRun:
         conversation = log.conversation
-        facts = conversation.facts if not log.slim else _with_slim(conversation.facts, log.slim)
-        metadata = fill_in(
+        ended = EndedRun(
+            log.number,
+            store.number,
+            log.version,
+            log.changed,
+            conversation.id,
             conversation.metadata,
-            conversation_id=conversation.id,
-            facts=facts,
-            context=store.context,
-            verdict=verdict,
-            last_save=format_time(datetime.fromtimestamp(log.changed // 1000 / 1e6, UTC)),
+            conversation.head.get("metadata") or {},
+            _with_slim(conversation.facts, log.slim),
+            log.written,
+            log.slim,
+            store.context,
+            verdict,
         )
-        composed = document.compose(metadata, conversation.head.get("metadata") or {}, facts)
-        if self._on_run is not None and verdict is not None:
-            composed = self._changed_by_hooks(store, log, composed)
-        before, after, row = composed.before, composed.after, composed.row
-        stager, context = self._stager, store.context
-        run_id = before["RunID"]
-        stem = ""
-        if stager is not None:
-            stem = safe_stem(run_id)
-            row = {"run_id": run_id, "file": stager.file_of(stem), **row}
-        names = [context.nodeid, context.attempt, run_id, conversation.id]
-        # With the store and the number of messages, should all saves of the run be lost.
-        place = {"c": log.number, "s": store.number, "v": log.version, "n": len(log.written), "run_id": run_id}
-        report = [dumps(before), dumps(after), dumps(row)]
-        plain = dumps(names)
-        redacted = self._append(store, [*said, ("report", dumps(place), report)], also=plain)
-        said.clear()
-        if stager is None:
-            return
-        if log.slim:
-            self._media_named |= names_in(log.written[index] for index in log.slim)
-        if redacted is not None:
-            report = redacted[-1][2] or report
-            before, after, row = map(loads, report)
-            names = loads(self.redactor.redact(plain))
-            stem = safe_stem(names[2])
-            row["file"] = stager.file_of(stem)
-            report[2] = dumps(row)
-        stager.add(names, stem, report, log.written, (before, after))
+        if self._on_run is None or verdict is None:
+            return ended
+        composed = self._changed_by_hooks(store, log, compose(ended))
+        # The hook may have changed messages, and these were written then.
+        return ended._replace(version=log.version, messages=log.written, slim=log.slim, composed=composed)
 
     def _changed_by_hooks(self, store: StoreRecording, log: _Log, composed: document.Composed) -> document.Composed:
         run = RunResult.from_json(document.compact(composed.before, log.conversation.messages, composed.after))
@@ -472,6 +447,7 @@ class Recording:
             self._after_fork()
             for store in list(self._stores.values()):
                 self.finish(store, interrupted if store.context.nodeid else None)
+            self._reporter.write()
             redacted = dict(self.redactor.counts)
             if self._raw_left_out:
                 redacted["raw LLM requests and responses"] = self._raw_left_out
@@ -480,10 +456,7 @@ class Recording:
                 self.writer.append(encode_record("trouble", dumps({"kind": kind, "count": count})))
             fields = self.redactor.redact(dumps({"interrupted": reason, "redacted": redacted}))
             self.writer.append(encode_record("end", fields))
-            if self._stager is not None:
-                account = {"deleted": self._deleted, "redacted": redacted, "troubles": self.troubles}
-                account = loads(self.redactor.redact(dumps(account)))
-                self._stager.end(account | {"media": sorted(self._media_named)} if self._media_named else account)
+            self._reporter.end({"deleted": self._deleted, "redacted": redacted, "troubles": self.troubles})
             self._ended = True
             self.writer.close()
 
@@ -500,7 +473,7 @@ class Recording:
         # A child must not write into its parent's journal: their records would mix.
         self._pid = pid
         self.writer.abandon()
-        self._stager = None  # the parent's; a child's runs are merged from its journal
+        self._reporter.forget()
         self.writer = self._open_writer(f"{self.worker}.{pid}")
         self._begin(forked=True)
         for store in self._stores.values():
@@ -510,7 +483,7 @@ class Recording:
 
 
 def _with_slim(facts: list[MessageFacts], slim: dict[int, MessageFacts]) -> list[MessageFacts]:
-    return [slim.get(index, fact) for index, fact in enumerate(facts)]
+    return [slim.get(index, fact) for index, fact in enumerate(facts)] if slim else list(facts)
 
 
 def token_of(session: str) -> str:

@@ -64,6 +64,7 @@ CORE = (
     "reading",
     "repeats",
     "results",
+    "reporting",
     "recording",
     "session",
     "recovery",

@@ -123,7 +123,7 @@ def disk_with_room_for(files: int, written: list[Path]) -> Callable[..., Any]:
 
 def without_staging(session: Session) -> Session:
     """The runs of this session are merged from its journal."""
-    session.tests.recording._stager = None
+    session.tests.recording._reporter._stager = None
     return session
 
 

@@ -267,8 +267,9 @@ def test_a_test_that_ended_well_is_known_for_it_though_its_report_failed(
         raise MemoryError("as it may happen anywhere")
 
     with monkeypatch.context() as broken:
-        broken.setattr("pytest_arena_state.recording.fill_in", fail)
+        broken.setattr("pytest_arena_state.reporting.fill_in", fail)
         save(session, "test_a", "a", "b")
+        session.tests.recording._reporter.write()
     save(session, "test_c", "c")
     session.finish()
 

@@ -1,0 +1,180 @@
+"""The reports of runs whose tests have ended: journaled and staged, many at a time.
+
+Between two tests, what composes a report is in no cache of the processor, and costs twice what it costs in
+a loop. So runs wait for each other. Until then the journal has everything that they are made of, and the
+merge of a process that died composes the same from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from . import document
+from ._wire import dumps, format_time, loads
+from .large_media import names_in
+from .naming import safe_stem
+from .verdict import fill_in
+
+if TYPE_CHECKING:
+    from .document import Composed
+    from .redaction import Redactor
+    from .staging import Stager
+    from .telemetry import MessageFacts
+    from .verdict import RunContext, Verdict
+
+_MOST_RUNS = 64  # that wait: then a loop is long enough
+_MOST_BYTES = 1024 * 1024  # of their messages, which stay in memory meanwhile
+
+Unwritten: TypeAlias = tuple[str, bytes, Sequence[bytes] | None]
+"""A record: its kind, its fields, and its values where it has some."""
+
+
+class EndedRun(NamedTuple):
+    """A run as it was when its test ended; what is saved to it later is not in its report."""
+
+    number: int
+    """Of the conversation, in its journal."""
+    store: int
+    version: int
+    changed: int
+    """When it was saved last, in nanoseconds since 1970."""
+    conversation_id: str
+    metadata: Mapping[str, Any] | None
+    state_metadata: Mapping[str, Any]
+    facts: Sequence[MessageFacts]
+    messages: Sequence[bytes]
+    """As they are in the journal."""
+    slim: Collection[int]
+    """The messages among them whose media are in files of their own."""
+    context: RunContext
+    verdict: Verdict | None
+    composed: Composed | None = None
+    """Where it is composed already."""
+
+
+def compose(run: EndedRun) -> Composed:
+    """The report of a run, without its messages."""
+    metadata = fill_in(
+        run.metadata,
+        conversation_id=run.conversation_id,
+        facts=run.facts,
+        context=run.context,
+        verdict=run.verdict,
+        last_save=format_time(datetime.fromtimestamp(run.changed // 1000 / 1e6, UTC)),
+    )
+    return document.compose(metadata, run.state_metadata, run.facts)
+
+
+class Reporter:
+    """Writes the reports of one process."""
+
+    def __init__(
+        self,
+        append: Callable[[list[Unwritten], bytes], list[Unwritten] | None],
+        trouble: Callable[[str], None],
+        redactor: Redactor,
+        stager: Stager | None,
+    ) -> None:
+        """Nothing waits yet.
+
+        Args:
+            append: Redacts and journals records; see `Recording`.
+            trouble: Told of what goes wrong.
+            redactor: Takes secrets out of names.
+            stager: Writes finished runs where the publication only has to move them.
+        """
+        self._append = append
+        self._trouble = trouble
+        self._redactor = redactor
+        self._stager = stager
+        self._waiting: list[EndedRun] = []
+        self._bytes = 0
+        self._media_named: set[str] = set()
+
+    def add(self, run: EndedRun) -> None:
+        """Report a run, now or soon."""
+        self._waiting.append(run)
+        self._bytes += sum(map(len, run.messages))
+
+    @property
+    def full(self) -> bool:
+        """Whether what waits should be written now; nothing waits for a controller that merges journals itself."""
+        return self._stager is None or len(self._waiting) >= _MOST_RUNS or self._bytes >= _MOST_BYTES
+
+    def give_up(self, error: Exception) -> None:
+        """Leave the runs of this process to the merge, which composes them from their saves."""
+        self._stager = None
+        self._trouble(f"a report was left to the merge: {type(error).__name__}: {error}"[:300])
+
+    def forget(self) -> None:
+        """In a forked child: what waits, and what was staged, is the parent's. A child's runs are merged."""
+        self._waiting, self._bytes, self._stager = [], 0, None
+
+    def write(self, said: Sequence[Unwritten] = ()) -> None:
+        """Journal what waits, after what else is ``said``, with one look and one write; and stage it."""
+        waiting, self._waiting, self._bytes = self._waiting, [], 0
+        records, names = list(said), []
+        finished: list[tuple[EndedRun, list[Any], str, list[bytes], Composed]] = []
+        for run in waiting:
+            try:
+                composed = run.composed or compose(run)
+                run_id = composed.before["RunID"]
+                stem, row = "", composed.row
+                if self._stager is not None:
+                    stem = safe_stem(run_id)
+                    row = {"run_id": run_id, "file": self._stager.file_of(stem), **row}
+                # With the store and the number of messages, should all saves of the run be lost.
+                place = {"c": run.number, "s": run.store, "v": run.version, "n": len(run.messages), "run_id": run_id}
+                report = [dumps(composed.before), dumps(composed.after), dumps(row)]
+                parts = [run.context.nodeid, run.context.attempt, run_id, run.conversation_id]
+                records.append(("report", dumps(place), report))
+                names.append(dumps(parts))
+                finished.append((run, parts, stem, report, composed))
+            except Exception as error:  # noqa: BLE001 - our failure must not fail a test
+                self.give_up(error)
+        if not records:
+            return
+        redacted = self._append(records, b",".join(names))
+        if self._stager is None:
+            return
+        try:
+            for at, each in enumerate(finished):
+                values = redacted[len(said) + at][2] if redacted is not None else None
+                self._stage(*each if values is None else self._redacted(each, values, names[at]))
+        except Exception as error:  # noqa: BLE001 - our failure must not fail a test
+            self.give_up(error)
+
+    def _stage(self, run: EndedRun, names: list[Any], stem: str, report: Sequence[bytes], composed: Composed) -> None:
+        if self._stager is not None:
+            if run.slim:
+                self._media_named |= names_in(run.messages[index] for index in run.slim)
+            self._stager.add(names, stem, report, run.messages, (composed.before, composed.after))
+
+    def _redacted(
+        self,
+        finished: tuple[EndedRun, list[Any], str, list[bytes], Composed],
+        values: Sequence[bytes],
+        names: bytes,
+    ) -> tuple[EndedRun, list[Any], str, list[bytes], Composed]:
+        assert self._stager is not None
+        run = finished[0]
+        before, after, row = map(loads, values)
+        parts = loads(self._redactor.redact(names))
+        stem = safe_stem(parts[2])
+        row["file"] = self._stager.file_of(stem)
+        return run, parts, stem, [values[0], values[1], dumps(row)], document.Composed(before, after, row)
+
+    def end(self, account: Mapping[str, Any]) -> None:
+        """Write what waits and finish what is staged.
+
+        Args:
+            account: What the journal says beside the runs.
+        """
+        if self._stager is not None:
+            checked = loads(self._redactor.redact(dumps(dict(account))))
+            self._stager.end(checked | {"media": sorted(self._media_named)} if self._media_named else checked)
+
+
+__all__ = ["EndedRun", "Reporter", "Unwritten", "compose"]
