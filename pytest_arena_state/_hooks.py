@@ -20,7 +20,7 @@ from .prices import Prices
 from .recorder import ArenaRun
 from .store import ArenaStateStore
 from .summary import summary_lines
-from .verdict import PhaseReport
+from .verdict import PASSED_PHASES, PhaseReport
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -283,7 +283,7 @@ def phase_report(report: pytest.TestReport) -> PhaseReport:
     expected, part = "wasxfail" in values, "context" in values
     when, outcome = str(report.when), str(report.outcome)
     if outcome == "passed" and not expected:
-        return PhaseReport(when, outcome, part=part)
+        return PASSED_PHASES[when] if when in PASSED_PHASES and not part else PhaseReport(when, outcome, part=part)
     return PhaseReport(when, outcome, _message(report)[:_MESSAGE_LIMIT], expected, part)
 
 
@@ -592,11 +592,11 @@ def _report_dead_worker(channel: Any, worker: str, error: Exception) -> None:
     from contextlib import suppress
 
     from ._wire import dumps
-    from .journal import encode_line, encode_record
+    from .journal import record_line
 
     what = dumps({"what": f"everything of {worker}", "why": f"no journal: {type(error).__name__}: {error}"})
     with suppress(OSError):
-        channel.send(encode_line(encode_record("lost", what)).decode("utf-8"))
+        channel.send(record_line("lost", what).decode("utf-8"))
 
 
 __all__ = ["HOOKS_KEY", "phase_report", "register", "run_of", "session_store_of", "store_of"]

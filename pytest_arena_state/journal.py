@@ -47,8 +47,8 @@ def encode_line(record: bytes) -> bytes:
     return b"%b%08x%b%b}\n" % (_PREFIX, zlib.crc32(record), _INFIX, record)
 
 
-def encode_record(kind: str, fields: bytes, values: Sequence[bytes] | None = None) -> bytes:
-    """The bytes of a record.
+def record_line(kind: str, fields: bytes, values: Sequence[bytes] | None = None) -> bytes:
+    """The line of a record, with its newline.
 
     Args:
         kind: What it says, in lower-case letters.
@@ -56,14 +56,12 @@ def encode_record(kind: str, fields: bytes, values: Sequence[bytes] | None = Non
         values: JSON already; they become the record's last member, with their lengths in front.
     """
     if values is None:
-        return b'{"k":"%b",%b' % (kind.encode("ascii"), fields[1:])
+        return encode_line(b'{"k":"%b",%b' % (kind.encode("ascii"), fields[1:]))
     lengths = ",".join([str(len(value)) for value in values])
-    return b'{"k":"%b","len":[%b],%b,"tail":[%b]}' % (
-        kind.encode("ascii"),
-        lengths.encode("ascii"),
-        fields[1:-1],
-        b",".join(values),
-    )
+    start = b'{"k":"%b","len":[%b],%b,"tail":[' % (kind.encode("ascii"), lengths.encode("ascii"), fields[1:-1])
+    tail = b",".join(values)  # all the conversation's text may be in it, which is copied once more and not five times
+    checksum = zlib.crc32(b"]}", zlib.crc32(tail, zlib.crc32(start)))
+    return b"".join((_PREFIX, b"%08x" % checksum, _INFIX, start, tail, b"]}}\n"))
 
 
 # --- what a forked child must not keep ------------------------------------------------------
@@ -257,18 +255,17 @@ class JournalWriter:
         """Records that are not in the journal yet."""
         return sum(line.count(b"\n") for line in self._kept_back)
 
-    def append(self, *records: bytes) -> None:
-        """Append records, together; a failure of the disk is counted, never raised."""
-        line = encode_line(records[0]) if len(records) == 1 else b"".join(map(encode_line, records))
+    def append(self, lines: bytes) -> None:
+        """Append the lines of records, together; a failure of the disk is counted, never raised."""
         if self._kept_back:
-            self._keep_back(line)
+            self._keep_back(lines)
             self.retry()
             return
         try:
-            self._sink.write_line(line)
+            self._sink.write_line(lines)
         except OSError as error:
             self._refused(error)
-            self._keep_back(_rest_of(line, error))
+            self._keep_back(_rest_of(lines, error))
 
     def retry(self) -> None:
         """Try again to write what was refused."""

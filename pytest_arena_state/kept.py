@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from operator import itemgetter
 from typing import TYPE_CHECKING, TypeAlias
+
+from pydantic_core import to_json
 
 from ._wire import ZERO_TIME, dumps, format_time
 from .messages import CostInfo, Message
@@ -27,22 +30,42 @@ def kept_form(message: Message, index: int, problems: Problems) -> Kept:
     Raises:
         pydantic.ValidationError: A list or map was edited in place to hold a wrong type.
     """
+    ((text,), (facts,)) = kept_forms((message,), problems, first=index)
+    return text, facts
+
+
+def kept_forms(
+    messages: Iterable[Message], problems: Problems, *, first: int = 0
+) -> tuple[list[bytes], list[MessageFacts]]:
+    """The same of messages that follow each other, the first at position ``first``."""
     # Most messages are text with a time, and some of these have a cost. This is the innermost loop of every save, so
-    # their JSON is put together here; a test holds that it is the same as that of `Message.to_wire`.
-    values = message.__dict__
-    if type(message) is Message and len(values) == _FIELDS and not message.__pydantic_extra__:
-        role, content, moment, cost = _USUAL(values)
-        if role in _BEGINNINGS and (cost is None or type(cost) is CostInfo) and not any(_UNUSUAL(values)):
-            text = _BEGINNINGS[role]
-            if content:
-                text += b',"content":' + dumps(content)
-            text += _NO_TIME if moment is None else b',"timestamp":"%b"' % format_time(moment).encode("ascii")
-            if cost is None:
-                return text + b"}", OF_TEXT[role]
-            wire = cost.to_wire(problems, f"messages[{index}].cost_info")
-            return b'%b,"cost_info":%b}' % (text, dumps(wire)), MessageFacts(role, (wire,))
-    wire = message.to_wire(problems, f"messages[{index}]")
-    return dumps(wire), facts_of(wire)
+    # their JSON is put together here, in one function; a test holds that it is the same as that of `Message.to_wire`.
+    texts: list[bytes] = []
+    all_facts: list[MessageFacts] = []
+    for message in messages:
+        values = message.__dict__
+        if type(message) is Message and len(values) == _FIELDS and not message.__pydantic_extra__:
+            role, content, moment, cost = _USUAL(values)
+            if role in _BEGINNINGS and (cost is None or type(cost) is CostInfo) and not any(_UNUSUAL(values)):
+                text = _BEGINNINGS[role]
+                if content:
+                    try:
+                        text += b',"content":' + to_json(content)
+                    except Exception:  # noqa: BLE001 - of a lone surrogate, see `dumps`
+                        text += b',"content":' + dumps(content)
+                text += _NO_TIME if moment is None else b',"timestamp":"%b"' % format_time(moment).encode("ascii")
+                if cost is None:
+                    texts.append(text + b"}")
+                    all_facts.append(OF_TEXT[role])
+                else:
+                    wire = cost.to_wire(problems, f"messages[{first + len(texts)}].cost_info")
+                    texts.append(b'%b,"cost_info":%b}' % (text, dumps(wire)))
+                    all_facts.append(MessageFacts(role, (wire,)))
+                continue
+        wire = message.to_wire(problems, f"messages[{first + len(texts)}]")
+        texts.append(dumps(wire))
+        all_facts.append(facts_of(wire))
+    return texts, all_facts
 
 
-__all__ = ["Kept", "kept_form"]
+__all__ = ["Kept", "kept_form", "kept_forms"]

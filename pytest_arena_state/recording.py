@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 from . import document
 from ._system import now, now_ns
 from ._wire import dumps, format_time, loads
-from .journal import JOURNAL_VERSION, JournalWriter, encode_record, tell_of_forks
+from .journal import JOURNAL_VERSION, JournalWriter, record_line, tell_of_forks
 from .models import RunResult
 from .reporting import EndedRun, Reporter, compose
 from .telemetry import MessageFacts, facts_of, media_outputs
 from .trace import RAW_REQUEST_KEY, RAW_RESPONSE_KEY
+from .verdict import PASSED
 
 if TYPE_CHECKING:
     from .large_media import LargeMedia
@@ -115,7 +116,7 @@ class Recording:
         self._keep_raw = keep_raw
         self._on_run = on_run
         self._media = media
-        self._reporter = Reporter(self._append_all, self.trouble, redactor, stager)
+        self._reporter = Reporter(self._append, self.trouble, redactor, stager)
         self._deleted = 0
         self._environment: dict[Any, Any] | None = None
         self._lock = threading.RLock()
@@ -138,7 +139,7 @@ class Recording:
             "forked": forked,
             "started": format_time(now()),
         }
-        self.writer.append(encode_record("journal", dumps(header)))
+        self.writer.append(record_line("journal", dumps(header)))
 
     # --- stores ----------------------------------------------------------------------------
 
@@ -155,7 +156,8 @@ class Recording:
         """Journal one change of a store."""
         try:
             with self._lock:
-                self._after_fork()
+                if getpid() != self._pid:
+                    self._after_fork()
                 if not self._ended:
                     self._learn_secrets()
                     if store.missed:
@@ -172,13 +174,12 @@ class Recording:
         inside = getattr(os.environ, "_data", None)
         if isinstance(inside, dict):
             known = self._environment
-            if inside == known:
-                return
-            self._environment = dict(inside)
-            if known and _CURRENT_TEST in inside and _CURRENT_TEST in known:
-                known[_CURRENT_TEST] = inside[_CURRENT_TEST]  # pytest changes it in every phase
+            if known is not None:
+                if _CURRENT_TEST in inside:
+                    known[_CURRENT_TEST] = inside[_CURRENT_TEST]  # pytest changes it in every phase
                 if inside == known:
                     return
+            self._environment = dict(inside)
         self.redactor.refresh()
 
     def _take(self, store: StoreRecording, change: Change, conversation: Conversation) -> None:
@@ -193,7 +194,7 @@ class Recording:
             return
         log.intact = False
         if change.kind == "metadata":
-            self._write(store, log, "metadata", {"metadata": change.metadata}, None)
+            self._write(store, log, "metadata", b'"metadata":' + dumps(change.metadata), None)
         else:
             self._write_messages(store, log, change.length, change.indexes, change.messages, change.head)
         log.intact = True
@@ -218,21 +219,16 @@ class Recording:
         log = store.logs.pop(conversation_id, None)
         if log is not None:
             self._deleted += kind == "delete"
-            self.writer.append(encode_record(kind, dumps({"c": log.number})))
+            self.writer.append(record_line(kind, dumps({"c": log.number})))
 
-    def _announcement(self, store: StoreRecording) -> list[Unwritten]:
-        """What the journal is told of a store before anything else of it, where it was not yet."""
+    def _announced(self, store: StoreRecording, records: list[Unwritten]) -> list[Unwritten]:
+        """Records, after what the journal is told of their store before anything else of it."""
         if store.announced:
-            return []
-        return [("store", dumps({"s": store.number, "context": store.context.to_dict()}), None)]
+            return records
+        context = dict(zip(store.context._fields, store.context, strict=True))
+        return [("store", dumps({"s": store.number, "context": context}), None), *records]
 
-    def _append(self, store: StoreRecording, records: list[Unwritten]) -> list[Unwritten] | None:
-        """Redact and journal records about a store; see `_append_all`."""
-        redacted = self._append_all([*self._announcement(store), *records])
-        store.announced = True
-        return redacted
-
-    def _append_all(self, records: list[Unwritten], also: bytes = b"") -> list[Unwritten] | None:
+    def _append(self, records: list[Unwritten], also: bytes = b"") -> list[Unwritten] | None:
         """Redact and journal records that follow each other, with one look and one write.
 
         Args:
@@ -242,17 +238,17 @@ class Recording:
         Returns:
             The records as they were written, when the look left a doubt; None when nothing in them is secret.
         """
-        encoded = [encode_record(*record) for record in records]
-        # Nearly always nothing is secret, and one look at everything together tells.
+        lines = b"".join([record_line(*record) for record in records])
         redacted: list[Unwritten] | None = None
-        if not self.redactor.clears(b",".join([*encoded, also]) if also or len(encoded) > 1 else encoded[0]):
+        # Nearly always nothing is secret, and one look at everything together tells.
+        if not self.redactor.clears(lines) or (also and not self.redactor.clears(also)):
             redact = self.redactor.redact
             redacted = [
                 (kind, redact(fields), None if values is None else [redact(value) for value in values])
                 for kind, fields, values in records
             ]
-            encoded = [encode_record(*record) for record in redacted]
-        self.writer.append(*encoded)
+            lines = b"".join([record_line(*record) for record in redacted])
+        self.writer.append(lines)
         return redacted
 
     def _write_whole(self, store: StoreRecording, log: _Log) -> None:
@@ -264,7 +260,7 @@ class Recording:
             count = len(messages)
             self._write_messages(store, log, count, range(count), messages, conversation.head or None)
         if conversation.metadata is not None:
-            self._write(store, log, "metadata", {"metadata": conversation.metadata}, None)
+            self._write(store, log, "metadata", b'"metadata":' + dumps(conversation.metadata), None)
         log.intact = True
 
     def _write_messages(
@@ -282,14 +278,13 @@ class Recording:
         media = self._media
         if log.slim or (media is not None and texts and len(max(texts, key=len)) > media.limit):
             texts = self._without_media(log, length, indexes, texts)
-        fields: dict[str, Any] = {"n": length}
         in_order = not indexes or [*indexes] == [*range(indexes[0], indexes[0] + len(indexes))]
         if indexes and in_order:
-            fields["from"] = indexes[0]
+            fields = b'"n":%d,"from":%d' % (length, indexes[0])
         else:
-            fields["at"] = list(indexes)
+            fields = b'"n":%d,"at":%b' % (length, dumps(list(indexes)))
         if head is not None:
-            fields["head"] = head
+            fields += b',"head":' + dumps(head)
         texts = self._write(store, log, "save", fields, texts) or texts
         written = log.written
         if in_order and len(texts) == length:
@@ -303,16 +298,24 @@ class Recording:
                 written[index] = text
 
     def _write(
-        self, store: StoreRecording, log: _Log, kind: str, fields: dict[str, Any], values: list[bytes] | None
+        self, store: StoreRecording, log: _Log, kind: str, fields: bytes, values: list[bytes] | None
     ) -> list[bytes] | None:
-        """Journal a change; returns the values as they were written, where that is not as they are."""
+        """Journal a change; returns the values as they were written, where that is not as they are.
+
+        Args:
+            store: Of the conversation.
+            log: Of the conversation.
+            kind: Of the record.
+            fields: What the record says beside the conversation; members of a JSON object.
+            values: See `record_line`.
+        """
         log.changed = now_ns()
-        head: dict[str, Any] = {"c": log.number, "s": store.number, "v": log.version, "t": log.changed}
+        start = b'{"c":%d,"s":%d,"v":%d,"t":%d' % (log.number, store.number, log.version, log.changed)
         if not log.named:
-            head["id"] = log.conversation.id
+            start += b',"id":' + dumps(log.conversation.id)
         log.version += 1
-        redacted = self._append(store, [(kind, dumps(head | fields), values)])
-        log.named = True
+        redacted = self._append(self._announced(store, [(kind, b"%b,%b}" % (start, fields), values)]))
+        log.named = store.announced = True
         changed = redacted[-1][2] if redacted else None
         return None if changed is None else [*changed]
 
@@ -365,15 +368,16 @@ class Recording:
                 except Exception as error:  # noqa: BLE001 - the merge composes the report from the saves instead
                     self._reporter.give_up(error)
                 log.written = []
-            said: list[Unwritten] = []
             # Though nothing was saved here: a forked child may have saved, and does not know how its test ended.
-            if verdict is not None:
-                said.append(("verdict", dumps({"s": store.number, "verdict": verdict.to_dict()}), None))
+            said = [] if verdict is None else [_verdict_record(store.number, verdict)]
             if self._reporter.full:
-                self._reporter.write([*self._announcement(store), *said])
+                self._reporter.write(self._announced(store, said))
                 store.announced = True
+            elif said and store.announced and verdict is PASSED:
+                self.writer.append(record_line(*said[0]))  # there is nothing in it to look at
             elif said:
-                self._append(store, said)
+                self._append(self._announced(store, said))
+                store.announced = True
 
     def _ended_run(self, store: StoreRecording, log: _Log, verdict: Verdict | None) -> EndedRun:
         conversation = log.conversation
@@ -432,7 +436,7 @@ class Recording:
                 # Whatever is wrong may be so here, too; it is counted, and no test hears of it.
                 with suppress(Exception):
                     fields = dumps({"kind": kind, "count": 1})
-                    self.writer.append(encode_record("trouble", self.redactor.redact(fields)))
+                    self.writer.append(record_line("trouble", self.redactor.redact(fields)))
 
     def end(self, *, interrupted: Verdict | None = None, reason: str = "") -> None:
         """Finish what is open and close the journal; calling it again does nothing.
@@ -453,9 +457,9 @@ class Recording:
                 redacted["raw LLM requests and responses"] = self._raw_left_out
             for kind, count in self.redactor.troubles.items():
                 self.troubles[kind] += count
-                self.writer.append(encode_record("trouble", dumps({"kind": kind, "count": count})))
+                self.writer.append(record_line("trouble", dumps({"kind": kind, "count": count})))
             fields = self.redactor.redact(dumps({"interrupted": reason, "redacted": redacted}))
-            self.writer.append(encode_record("end", fields))
+            self.writer.append(record_line("end", fields))
             self._reporter.end({"deleted": self._deleted, "redacted": redacted, "troubles": self.troubles})
             self._ended = True
             self.writer.close()
@@ -480,6 +484,15 @@ class Recording:
             store.announced = False
             # What the parent saved is in its journal; the child writes what it touches, whole.
             store.logs = {}
+
+
+def _verdict_record(store: int, verdict: Verdict) -> Unwritten:
+    if verdict is PASSED:  # nearly always
+        return "verdict", _PASSED_RECORD % store, None
+    return "verdict", dumps({"s": store, "verdict": verdict.to_dict()}), None
+
+
+_PASSED_RECORD = b'{"s":%%d,"verdict":%b}' % dumps(PASSED.to_dict())
 
 
 def _with_slim(facts: list[MessageFacts], slim: dict[int, MessageFacts]) -> list[MessageFacts]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .telemetry import MessageFacts
     from .verdict import RunContext, Verdict
 
-_MOST_RUNS = 64  # that wait: then a loop is long enough
+_MOST_RUNS = 16  # that wait: enough for a loop, and too few for the garbage collector to start over them
 _MOST_BYTES = 1024 * 1024  # of their messages, which stay in memory meanwhile
 
 Unwritten: TypeAlias = tuple[str, bytes, Sequence[bytes] | None]

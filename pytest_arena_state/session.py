@@ -31,7 +31,7 @@ from .recording import Recording, StoreRecording, token_of
 from .redaction import RedactionRules, Redactor
 from .staging import Stager
 from .store import ArenaStateStore
-from .verdict import PhaseReport, RunContext, Verdict, crashed, interrupted
+from .verdict import PASSED, PASSED_PHASES, PhaseReport, RunContext, Verdict, crashed, interrupted
 
 if TYPE_CHECKING:
     from .index import Totals
@@ -62,8 +62,7 @@ class Settings:
 # --- how a test ends -----------------------------------------------------------------------
 
 
-_ALL_PASSED = [PhaseReport(when, "passed") for when in ("setup", "call", "teardown")]
-_PASSED = Verdict(outcome="passed", passed=True)
+_ALL_PASSED = list(PASSED_PHASES.values())
 
 
 @dataclass(slots=True)
@@ -91,7 +90,7 @@ class Attempt:
     def verdict(self) -> Verdict:
         """How the test ended, from all reports so far."""
         if self.reports == _ALL_PASSED:
-            return _PASSED
+            return PASSED
         failed = [report for report in self.reports if report.outcome in ("failed", "rerun")]
         if failed:
             return self._failure(failed)
@@ -104,7 +103,7 @@ class Attempt:
             return Verdict(outcome="skipped", passed=True, message=skipped[0].message, skip_reason=skipped[0].message)
         if not any(report.when == "call" for report in main):
             return interrupted("interrupted: the test did not get to its end")
-        return _PASSED
+        return PASSED
 
     def _failure(self, failed: list[PhaseReport]) -> Verdict:
         first = failed[0]

@@ -24,7 +24,7 @@ from ._wire import Problems, WireModel, dumps, jsonable, loads, write_fields
 from .budget import Turn, turns_of
 from .errors import ConversationNotFoundError, InvalidStateError, RunMetadataMissingError
 from .fingerprints import fingerprint
-from .kept import kept_form
+from .kept import kept_form, kept_forms
 from .messages import Message
 from .models import ArenaConversationState, ConversationState, RunMetadata, RunResult
 from .trace import ExecutionTrace, trace_meta
@@ -496,30 +496,33 @@ class ArenaStateStore:
         return self._conversations.setdefault(conversation_id, Conversation(conversation_id))
 
     def _save(self, state: ConversationState, added: Mapping[int, dict[str, Any]]) -> None:
-        self._announce_write(state.id)
+        if self._before_write is not None:
+            self._before_write(state.id)
         with self._lock:
             conversation = self._conversations.get(state.id)
             if conversation is None and not added:
                 self._save_first(state)
             else:
                 self._save_again(state, conversation, added)
-        self._tell_user(state.id)
+        if self._on_save is not None:
+            self._tell_user(state.id)
 
     def _save_first(self, state: ConversationState) -> None:
         # Most conversations are saved once, and then nothing is ever compared: the first save takes no fingerprints,
         # so the second one serialises the messages again to see what is new.
         problems: Problems = []
-        kept = [self._kept_form(i, _coerced(Message, message), problems) for i, message in enumerate(state.messages)]
-        conversation = Conversation(state.id, head=_head(state, problems))
-        for text, facts in kept:
-            conversation.messages.append(text)
-            conversation.facts.append(facts)
-        length = len(kept)
-        conversation.fingerprints = [None] * length
+        messages: Sequence[Message] = state.messages
+        for message in messages:
+            if type(message) is not Message or message.meta:  # a mapping that was put there, or something to price
+                messages = [self._priced(_coerced(Message, message), problems) for message in messages]
+                break
+        texts, facts = kept_forms(messages, problems)
+        length = len(texts)
+        head = _head(state, problems)
+        conversation = Conversation(state.id, texts, facts, [None] * length, head)
         self._conversations[state.id] = conversation
         self._saved_last[state.id] = None
-        texts, head = list(conversation.messages), conversation.head
-        self._changed(Change("save", state.id, length, range(length), texts, head, problems=problems), conversation)
+        self._changed(Change("save", state.id, length, range(length), texts[:], head, problems=problems), conversation)
 
     def _save_again(
         self, state: ConversationState, conversation: Conversation | None, added: Mapping[int, dict[str, Any]]
@@ -548,9 +551,12 @@ class ArenaStateStore:
         self._set(conversation, written, problems, head)
 
     def _kept_form(self, index: int, message: Message, problems: Problems) -> Kept:
+        return kept_form(self._priced(message, problems), index, problems)
+
+    def _priced(self, message: Message, problems: Problems) -> Message:
         if self._prices is not None and message.meta:  # what is to be priced says its model or its usage there
-            message = self._prices.priced(message, problems)
-        return kept_form(message, index, problems)
+            return self._prices.priced(message, problems)
+        return message
 
     def _append(self, conversation_id: str, messages: Sequence[Message]) -> None:
         """Append to a log, whatever its length."""

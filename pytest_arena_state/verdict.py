@@ -20,7 +20,7 @@ _NO_MARKER: Mapping[str, Any] = {}  # one for all: there may be a million contex
 
 
 class RunContext(NamedTuple):
-    """Where a conversation was saved: plain JSON values, so that it can stand in a journal."""
+    """Where a conversation was saved: plain JSON values, which stand in a journal under their names."""
 
     worker: str
     """xdist's id of the worker; ``main`` without xdist."""
@@ -31,16 +31,6 @@ class RunContext(NamedTuple):
     """When the set-up of the test began; RFC 3339."""
     marker: Mapping[str, Any] = _NO_MARKER
     """Keywords of the ``arena`` markers, merged, in wire form."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain values."""
-        return {
-            "worker": self.worker,
-            "nodeid": self.nodeid,
-            "attempt": self.attempt,
-            "started": self.started,
-            "marker": dict(self.marker),
-        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -66,6 +56,10 @@ class PhaseReport(NamedTuple):
     """An xfail mark applies."""
     part: bool = False
     """A subtest's report."""
+
+
+#: What most tests say, three times.
+PASSED_PHASES = {when: PhaseReport(when, "passed") for when in ("setup", "call", "teardown")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +97,9 @@ class Verdict:
             error=str(data.get("error") or ""),
             skip_reason=None if reason is None else str(reason),
         )
+
+
+PASSED = Verdict(outcome="passed", passed=True)
 
 
 def interrupted(what: str) -> Verdict:

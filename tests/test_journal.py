@@ -22,9 +22,9 @@ from pytest_arena_state.journal import (
     JournalWriter,
     Record,
     encode_line,
-    encode_record,
     is_held,
     read_records,
+    record_line,
 )
 from pytest_arena_state.merge import Merged, MergedRun, SliceReader, merge_session
 
@@ -82,9 +82,7 @@ def test_what_is_written_is_read(tmp_path: Path, written: list[tuple[dict[str, o
     path = tmp_path / "journal"
     path.write_bytes(
         b"".join(
-            encode_line(
-                encode_record("thing", dumps(fields), None if values is None else [dumps(value) for value in values])
-            )
+            record_line("thing", dumps(fields), None if values is None else [dumps(value) for value in values])
             for fields, values in written
         )
     )
@@ -318,7 +316,7 @@ def test_a_newer_version_is_read_as_far_as_it_is_known(three_runs: Process) -> N
     version = b'"version":%d' % JOURNAL_VERSION
     header = lines[0][22:-2].replace(version, b'"version":%d' % (JOURNAL_VERSION + 1))
     assert version in lines[0]
-    new_kind = encode_line(encode_record("hologram", dumps({"of": "princess"})))
+    new_kind = record_line("hologram", dumps({"of": "princess"}))
     three_runs.journal.write_bytes(b"".join([encode_line(header), new_kind, *lines[1:]]))
 
     result = merged(three_runs)
@@ -380,7 +378,7 @@ def numbers(path: Path, damage: Damage) -> list[int]:
 
 
 def record(n: int) -> bytes:
-    return encode_record("thing", dumps({"n": n}))
+    return record_line("thing", dumps({"n": n}))
 
 
 @pytest.mark.parametrize(
@@ -418,12 +416,12 @@ def test_records_that_are_written_together_are_torn_like_single_ones(
     tmp_path: Path, writer: JournalWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Wherever the disk gets full within them, each is in the journal, and nothing counts as damage."""
-    whole = len(encode_line(record(0)) + encode_line(record(1)))
+    whole = len(record(0) + record(1))
     expected = []
     for taken in range(1, whole):
         monkeypatch.setattr(System, "write", Disk([taken, -1, -1, None]).write)
         for _ in range(3):
-            writer.append(record(0), record(1))
+            writer.append(record(0) + record(1))
             expected += [0, 1]
         monkeypatch.undo()
     damage = Damage()
@@ -568,7 +566,7 @@ os._exit(1)
 def test_a_record_is_its_fields_and_where_its_values_are(tmp_path: Path) -> None:
     """So that a reader of a large journal holds none of the messages in memory."""
     path = tmp_path / "journal"
-    path.write_bytes(encode_line(encode_record("thing", b'{"n":1}', [b'"a, \\"len\\":[1]"', b"22"])))
+    path.write_bytes(record_line("thing", b'{"n":1}', [b'"a, \\"len\\":[1]"', b"22"]))
 
     (read,) = read_records(path, Damage())
 

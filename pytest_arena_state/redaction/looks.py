@@ -83,9 +83,9 @@ def may_hold_shape(text: str) -> bool:
     return any(look(text) for look in _looks())
 
 
-def document_may_hold_shape(text: str) -> bool:
-    """The same of JSON, where a doubt costs more: it is taken apart."""
-    raw = "\n" in text or "\t" in text or "\r" in text
+def document_may_hold_shape(text: str, *, compact: bool = False) -> bool:
+    """The same of JSON, where a doubt costs more: it is taken apart. In what is ``compact``, documents are lines."""
+    raw = not compact and ("\n" in text or "\t" in text or "\r" in text)
     for look in _looks() if raw else _looks_at_json():
         if look(text):
             return _precise_look()(text)

@@ -118,15 +118,18 @@ class Redactor:
         redacted = self._redact_values(text, suspected=suspected)
         return document if redacted is text else redacted.encode("utf-8", "surrogateescape")
 
-    def clears(self, document: bytes) -> bool:
+    def clears(self, lines: bytes) -> bool:
         """Whether one look tells that nothing in JSON is secret; counts nothing.
 
         False leaves a doubt, and with a hook or patterns of the user there always is one.
+
+        Args:
+            lines: JSON documents, each on a line of its own.
         """
         if self._hook or self._user_rules:
             return False
         try:
-            return not self._suspected(document.decode())
+            return not self._suspected(lines.decode(), compact=True)
         except UnicodeDecodeError:
             return False
 
@@ -134,8 +137,8 @@ class Redactor:
         """Replace the secrets in plain text, such as an id before it becomes a file name."""
         return self._redact_string(text, suspected=True)
 
-    def _suspected(self, text: str) -> bool:
-        return (self._rules.keys and document_may_hold_shape(text)) or self._secrets.suspected(text)
+    def _suspected(self, text: str, *, compact: bool = False) -> bool:
+        return (self._rules.keys and document_may_hold_shape(text, compact=compact)) or self._secrets.suspected(text)
 
     def _redact_values(self, text: str, *, suspected: bool) -> str:
         pieces = list[str]()
