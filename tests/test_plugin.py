@@ -858,3 +858,46 @@ def test_load_results_is_what_the_readme_says(suite: Suite) -> None:
 
     assert run.messages[-1].content == "Of course. Within 30 days."
     assert run.cost.total_cost_usd == 0.0004
+
+
+def test_a_conftest_may_put_its_own_store_around_ours(suite: Suite, run_args: list[str]) -> None:
+    """The fixtures of a session that writes results are others than those of one that does not."""
+    suite.pytester.makeconftest(
+        """
+import pytest
+
+@pytest.fixture
+def arena_store(arena_store):
+    arena_store.save({"id": "from the conftest", "messages": [{"role": "user", "content": "first"}]})
+    return arena_store
+"""
+    )
+    suite.write("def test_it(arena_run): arena_run.user('second')")
+
+    suite.run(*run_args).assert_outcomes(passed=1)
+
+    assert {run.run_id: [m.content for m in run.messages] for run in load_results(suite.results)} == {
+        "from the conftest": ["first"],
+        "test_suite.py::test_it": ["second"],
+    }
+
+
+def test_a_store_asked_for_in_another_thread_is_that_of_the_test(suite: Suite) -> None:
+    """Some plugins make fixtures, or run tests, in threads of their own."""
+    suite.write(
+        """
+import threading
+
+def test_it(request):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(request.getfixturevalue("arena_run")))
+    thread.start()
+    thread.join()
+    found[0].user("hello")
+"""
+    )
+
+    suite.run("-p", "no:xdist").assert_outcomes(passed=1)
+
+    (run,) = load_results(suite.results)
+    assert (run.run_id, run.labels["pytest.nodeid"]) == ("test_suite.py::test_it",) * 2

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 
-from pytest_arena_state import Message, load_results, read_index
-from pytest_arena_state.merge import merge_session
+from pytest_arena_state import Message, RunResult, document, load_results, read_index
+from pytest_arena_state.merge import MergedRun, SliceReader, merge_session
 from pytest_arena_state.recording import Recording, token_of
 from pytest_arena_state.redaction import RedactionRules
 from pytest_arena_state.results import Target, publish, publish_lock
 from pytest_arena_state.session import PhaseReport, Session, Settings
-
-if TYPE_CHECKING:
-    from pytest_arena_state import RunResult
 
 FORMS = ("out", "out.jsonl", "out.json", "out.jsonl.gz", "out.jsonl.zst")
 PASSED = tuple(PhaseReport(when=when, outcome="passed") for when in ("setup", "call", "teardown"))
@@ -250,6 +247,16 @@ def test_more_runs_than_are_sorted_in_memory_come_in_order(tmp_path: Path, monke
 # --- what goes wrong in between ------------------------------------------------------------------
 
 
+def contents_of(runs: Sequence[MergedRun]) -> dict[str, dict[str, Any]]:
+    """The reports of a merge, as plain values."""
+    with SliceReader() as reader:
+        parts = [reader.report(run) for run in runs]
+    return {
+        before["RunID"]: RunResult.from_json(document.compact(before, messages, after)).to_dict()
+        for before, messages, after, _ in parts
+    }
+
+
 def contents(session: Session) -> dict[str, list[str]]:
     """Publish; what each run holds."""
     outcome = session.finish()
@@ -278,6 +285,27 @@ def test_a_test_that_ended_well_is_known_for_it_though_its_report_failed(
     assert [run.error for run in runs] == ["", "", ""]
     (trouble,) = read_index(tmp_path / "out").completeness.troubles
     assert "a report was left to the merge: MemoryError" in trouble
+
+
+@pytest.mark.parametrize("tests", [1, 20])
+def test_whoever_dies_later_takes_no_ended_test_along(tmp_path: Path, tests: int) -> None:
+    """Reports wait for each other; how their tests ended does not."""
+    session = begin(tmp_path / "out")
+    for number in range(tests):
+        save(session, f"test_{number}", f"run-{number}", outcome="failed" if number % 2 else "passed")
+    save_metadata = session.tests.store_for(session.tests.begin("test_open", "test_open"), {}).save_metadata
+    save_metadata("open", {"run_id": "open"})
+
+    died = merge_session(shutil.copytree(session.directory, tmp_path / "left behind"))
+    rows = {run.run_id: (run.composed is not None, run.crashed) for run in died.runs}
+    copy = contents_of(died.runs)
+    session.finish()
+
+    # The last were not reported yet and are composed from their saves; only over the open test did a process die.
+    assert sum(composed for composed, _ in rows.values()) == (tests % 16) + 1
+    assert [run_id for run_id, (_, crashed) in rows.items() if crashed] == ["open"]
+    del copy["open"]
+    assert copy == {run.run_id: run.to_dict() for run in load_results(tmp_path / "out") if run.run_id != "open"}
 
 
 @pytest.mark.parametrize("at_the_end", [True, False])
