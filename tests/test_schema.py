@@ -276,6 +276,10 @@ SESSION = """
         arena_run.user("hi")
         pytest.skip("why not")
 
+    @pytest.mark.parametrize("n", range(20))  # as many as are reported at once, and more
+    def test_passes(arena_run, n):
+        arena_run.user("hi")
+
     def test_dies(arena_run):
         arena_run.user("the last words")
         os._exit(1)
