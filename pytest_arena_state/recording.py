@@ -163,10 +163,13 @@ class Recording:
                     if store.missed:
                         self._make_good(store)
                     self._take(store, change, conversation)
-        except RecursionError:
-            store.missed = True  # the test saved near the end of the stack; its next save, or its end, makes it good
-        except Exception as error:  # noqa: BLE001 - our failure must not fail the test that saved
-            self.trouble(f"a save was not journaled at once: {type(error).__name__}: {error}"[:300])
+        except BaseException as error:
+            store.missed = True  # the next save, or the end of the test, makes it good
+            if not isinstance(error, Exception):
+                raise
+            # Our failure must not fail the test that saved. Near the end of the stack there is no room for more.
+            if not isinstance(error, RecursionError):
+                self.trouble(f"a save was not journaled at once: {type(error).__name__}: {error}"[:300])
 
     def _learn_secrets(self) -> None:
         """The test may have put a key into the environment."""
@@ -225,8 +228,7 @@ class Recording:
         """Records, after what the journal is told of their store before anything else of it."""
         if store.announced:
             return records
-        context = dict(zip(store.context._fields, store.context, strict=True))
-        return [("store", dumps({"s": store.number, "context": context}), None), *records]
+        return [("store", dumps({"s": store.number, "context": store.context._asdict()}), None), *records]
 
     def _append(self, records: list[Unwritten], also: bytes = b"") -> list[Unwritten] | None:
         """Redact and journal records that follow each other, with one look and one write.
@@ -354,30 +356,37 @@ class Recording:
     def finish(self, store: StoreRecording, verdict: Verdict | None) -> None:
         """Journal how the test of a store ended, and the report of each of its runs, now or soon."""
         with self._lock:
-            self._after_fork()
-            self._stores.pop(store.number, None)
-            if self._ended:
-                return
-            if store.missed:
-                self._make_good(store)
-            for log in store.logs.values():
-                try:
-                    if not log.intact:
-                        self._write_whole(store, log)
-                    self._reporter.add(self._ended_run(store, log, verdict))
-                except Exception as error:  # noqa: BLE001 - the merge composes the report from the saves instead
-                    self._reporter.give_up(error)
-                log.written = []
-            # Though nothing was saved here: a forked child may have saved, and does not know how its test ended.
-            said = [] if verdict is None else [_verdict_record(store.number, verdict)]
-            if self._reporter.full:
-                self._reporter.write(self._announced(store, said))
-                store.announced = True
-            elif said and store.announced and verdict is PASSED:
-                self.writer.append(record_line(*said[0]))  # there is nothing in it to look at
-            elif said:
-                self._append(self._announced(store, said))
-                store.announced = True
+            try:
+                self._after_fork()
+                self._reporter.begin()
+                self._stores.pop(store.number, None)
+                if not self._ended:
+                    self._finish(store, verdict)
+                self._reporter.done()
+            except Exception as error:  # noqa: BLE001 - our failure must not fail the test that ends
+                self._reporter.give_up(error)
+
+    def _finish(self, store: StoreRecording, verdict: Verdict | None) -> None:
+        if store.missed:
+            self._make_good(store)
+        for log in store.logs.values():
+            try:
+                if not log.intact:
+                    self._write_whole(store, log)
+                self._reporter.add(self._ended_run(store, log, verdict))
+            except Exception as error:  # noqa: BLE001 - the merge composes the report from the saves instead
+                self._reporter.give_up(error)
+            log.written = []
+        # Though nothing was saved here: a forked child may have saved, and does not know how its test ended.
+        said = [] if verdict is None else [_verdict_record(store.number, verdict)]
+        if self._reporter.full:
+            self._reporter.write(self._announced(store, said))
+            store.announced = True
+        elif said and store.announced and verdict is PASSED:
+            self.writer.append(record_line(*said[0]))  # there is nothing in it to look at
+        elif said:
+            self._append(self._announced(store, said))
+            store.announced = True
 
     def _ended_run(self, store: StoreRecording, log: _Log, verdict: Verdict | None) -> EndedRun:
         conversation = log.conversation
@@ -451,7 +460,9 @@ class Recording:
             self._after_fork()
             for store in list(self._stores.values()):
                 self.finish(store, interrupted if store.context.nodeid else None)
+            self._reporter.begin()
             self._reporter.write()
+            self._reporter.done()
             redacted = dict(self.redactor.counts)
             if self._raw_left_out:
                 redacted["raw LLM requests and responses"] = self._raw_left_out

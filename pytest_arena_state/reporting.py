@@ -67,6 +67,19 @@ def compose(run: EndedRun) -> Composed:
     return document.compose(metadata, run.state_metadata, run.facts)
 
 
+class _Report(NamedTuple):
+    """Of a run, when it is written."""
+
+    run: EndedRun
+    names: list[Any]
+    """Its node id, attempt, run id and conversation id."""
+    stem: str
+    """The name that its id gives."""
+    parts: Sequence[bytes]
+    """JSON, each: what stands before its messages, what follows, and its row of the index."""
+    composed: Composed
+
+
 class Reporter:
     """Writes the reports of one process."""
 
@@ -89,9 +102,23 @@ class Reporter:
         self._trouble = trouble
         self._redactor = redactor
         self._stager = stager
+        self._busy = False
         self._waiting: list[EndedRun] = []
         self._bytes = 0
         self._media_named: set[str] = set()
+
+    def begin(self) -> None:
+        """Work on the runs of a test begins; what is staged counts only if all such work came to its `done`.
+
+        A Ctrl-C may come anywhere between the two, and the merge finds in the journal what it kept from here.
+        """
+        if self._busy:
+            self._stager = None
+        self._busy = True
+
+    def done(self) -> None:
+        """What had begun has ended."""
+        self._busy = False
 
     def add(self, run: EndedRun) -> None:
         """Report a run, now or soon."""
@@ -115,59 +142,60 @@ class Reporter:
     def write(self, said: Sequence[Unwritten] = ()) -> None:
         """Journal what waits, after what else is ``said``, with one look and one write; and stage it."""
         waiting, self._waiting, self._bytes = self._waiting, [], 0
-        records, names = list(said), []
-        finished: list[tuple[EndedRun, list[Any], str, list[bytes], Composed]] = []
+        records, reports = list(said), []
         for run in waiting:
             try:
-                composed = run.composed or compose(run)
-                run_id = composed.before["RunID"]
-                stem, row = "", composed.row
-                if self._stager is not None:
-                    stem = safe_stem(run_id)
-                    row = {"run_id": run_id, "file": self._stager.file_of(stem), **row}
-                # With the store and the number of messages, should all saves of the run be lost.
-                place = {"c": run.number, "s": run.store, "v": run.version, "n": len(run.messages), "run_id": run_id}
-                report = [dumps(composed.before), dumps(composed.after), dumps(row)]
-                parts = [run.context.nodeid, run.context.attempt, run_id, run.conversation_id]
-                records.append(("report", dumps(place), report))
-                names.append(dumps(parts))
-                finished.append((run, parts, stem, report, composed))
+                record, report = self._report(run)
             except Exception as error:  # noqa: BLE001 - our failure must not fail a test
                 self.give_up(error)
+            else:
+                records.append(record)
+                reports.append(report)
         if not records:
             return
-        redacted = self._append(records, b",".join(names))
-        if self._stager is None:
-            return
         try:
-            for at, each in enumerate(finished):
-                values = redacted[len(said) + at][2] if redacted is not None else None
-                self._stage(*each if values is None else self._redacted(each, values, names[at]))
-        except Exception as error:  # noqa: BLE001 - our failure must not fail a test
+            names = [dumps(report.names) for report in reports]
+            redacted = self._append(records, b",".join(names))
+            if self._stager is None:
+                return
+            for at, report in enumerate(reports):
+                parts = redacted[len(said) + at][2] if redacted is not None else None
+                self._stage(self._stager, report if parts is None else self._redacted(report, parts, names[at]))
+        except Exception as error:  # noqa: BLE001 - see above
             self.give_up(error)
+            if said:  # maybe for the second time, which changes nothing
+                self._append([*said], b"")
 
-    def _stage(self, run: EndedRun, names: list[Any], stem: str, report: Sequence[bytes], composed: Composed) -> None:
+    def _report(self, run: EndedRun) -> tuple[Unwritten, _Report]:
+        composed = run.composed or compose(run)
+        run_id = composed.before["RunID"]
+        stem, row = "", composed.row
         if self._stager is not None:
-            if run.slim:
-                self._media_named |= names_in(run.messages[index] for index in run.slim)
-            self._stager.add(names, stem, report, run.messages, (composed.before, composed.after))
+            stem = safe_stem(run_id)
+            row = {"run_id": run_id, "file": self._stager.file_of(stem), **row}
+        parts = [dumps(composed.before), dumps(composed.after), dumps(row)]
+        # With the store and the number of messages, should all saves of the run be lost.
+        place = {"c": run.number, "s": run.store, "v": run.version, "n": len(run.messages), "run_id": run_id}
+        names = [run.context.nodeid, run.context.attempt, run_id, run.conversation_id]
+        return ("report", dumps(place), parts), _Report(run, names, stem, parts, composed)
 
-    def _redacted(
-        self,
-        finished: tuple[EndedRun, list[Any], str, list[bytes], Composed],
-        values: Sequence[bytes],
-        names: bytes,
-    ) -> tuple[EndedRun, list[Any], str, list[bytes], Composed]:
+    def _stage(self, stager: Stager, report: _Report) -> None:
+        run, composed = report.run, report.composed
+        if run.slim:
+            self._media_named |= names_in(run.messages[index] for index in run.slim)
+        stager.add(report.names, report.stem, report.parts, run.messages, (composed.before, composed.after))
+
+    def _redacted(self, report: _Report, parts: Sequence[bytes], names: bytes) -> _Report:
         assert self._stager is not None
-        run = finished[0]
-        before, after, row = map(loads, values)
-        parts = loads(self._redactor.redact(names))
-        stem = safe_stem(parts[2])
+        before, after, row = map(loads, parts)
+        clean_names = loads(self._redactor.redact(names))
+        stem = safe_stem(clean_names[2])
         row["file"] = self._stager.file_of(stem)
-        return run, parts, stem, [values[0], values[1], dumps(row)], document.Composed(before, after, row)
+        composed = document.Composed(before, after, row)
+        return _Report(report.run, clean_names, stem, [parts[0], parts[1], dumps(row)], composed)
 
     def end(self, account: Mapping[str, Any]) -> None:
-        """Write what waits and finish what is staged.
+        """Finish what is staged, after the last `write`.
 
         Args:
             account: What the journal says beside the runs.

@@ -81,29 +81,36 @@ def publish_lock(target: Target) -> Iterator[None]:
         except FileNotFoundError:
             continue  # a session that just finished removed the folder
         lock = FileLock(path)
-        try:
-            lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
-        except Timeout:
-            os.close(witness)
-            raise TimeoutError(f"{path} is locked by another session for over {_LOCK_TIMEOUT:.0f} s") from None
-        # The file may have been removed between being opened and being locked. It was not if
-        # the path still means the file that we have held open since before.
-        try:
-            same = os.fstat(witness).st_ino == path.stat().st_ino
-        except OSError:
-            same = False
-        os.close(witness)
-        if same:
-            break
-        lock.release()
+        try:  # around everything: a Ctrl-C may come as soon as it is locked
+            try:
+                lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
+                ours = _is_of(witness, path)
+            except Timeout:
+                raise TimeoutError(f"{path} is locked by another session for over {_LOCK_TIMEOUT:.0f} s") from None
+            finally:
+                os.close(witness)
+            if ours:
+                try:
+                    yield
+                finally:
+                    with suppress(OSError):
+                        path.unlink()
+                return
+        finally:
+            lock.release()
+            with suppress(OSError):
+                target.journals.rmdir()  # only when nobody else's journals are in it
+
+
+def _is_of(witness: int, path: Path) -> bool:
+    """Whether a path still means the file that has been held open since before it was locked.
+
+    It may have been removed between being opened and being locked.
+    """
     try:
-        yield
-    finally:
-        with suppress(OSError):
-            path.unlink()
-        lock.release()
-        with suppress(OSError):
-            target.journals.rmdir()  # only when nobody else's journals are in it
+        return os.fstat(witness).st_ino == path.stat().st_ino
+    except OSError:
+        return False
 
 
 def stems_of(target: Target) -> frozenset[str]:

@@ -496,16 +496,14 @@ class ArenaStateStore:
         return self._conversations.setdefault(conversation_id, Conversation(conversation_id))
 
     def _save(self, state: ConversationState, added: Mapping[int, dict[str, Any]]) -> None:
-        if self._before_write is not None:
-            self._before_write(state.id)
+        self._announce_write(state.id)
         with self._lock:
             conversation = self._conversations.get(state.id)
             if conversation is None and not added:
                 self._save_first(state)
             else:
                 self._save_again(state, conversation, added)
-        if self._on_save is not None:
-            self._tell_user(state.id)
+        self._tell_user(state.id)
 
     def _save_first(self, state: ConversationState) -> None:
         # Most conversations are saved once, and then nothing is ever compared: the first save takes no fingerprints,
