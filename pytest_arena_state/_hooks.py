@@ -193,7 +193,7 @@ class TestHooks:
         """The store of this test's conversations; each becomes a run in the results."""
         item, key = self._test
         if item is None:
-            return ArenaStateStore()
+            return ArenaStateStore() if self.tests is None else self.tests.unannounced_store()
         if self._prices is None:
             self._prices = _prices_of(self._config)
         return _store_of(item, key, self.tests, self._prices)
@@ -202,7 +202,7 @@ class TestHooks:
     def arena_run(self, arena_store: ArenaStateStore) -> ArenaRun:
         """A recorder for the one conversation that most tests have; its id is the node id."""
         item, _ = self._test
-        return ArenaRun(arena_store, "a test") if item is None else run_of(item, arena_store)
+        return ArenaRun(arena_store, arena_store._default_id or "a test") if item is None else run_of(item, arena_store)
 
     @property
     def _test(self) -> tuple[pytest.Item | None, str]:

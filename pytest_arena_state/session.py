@@ -132,6 +132,7 @@ class TestRecorder:
         self._attempts: dict[str, Attempt] = {}
         self._counts: dict[str, int] = {}
         self._session_store: ArenaStateStore | None = None
+        self._unannounced = 0
         self._pid = getpid()
 
     @property
@@ -186,6 +187,15 @@ class TestRecorder:
             self._session_store = ArenaStateStore()
             self.recording.attach(self._session_store, RunContext(worker=self.recording.worker))
         return self._session_store
+
+    def unannounced_store(self) -> ArenaStateStore:
+        """The store of a test that somebody runs past pytest's hooks; which it is, and how it ends, nobody tells."""
+        self._unannounced += 1
+        name = f"unannounced test {self._unannounced}"
+        store = self.store_for(self.begin(name, name), {})
+        store._default_id = name
+        self.recording.trouble("a test ran that pytest did not announce; how it ended is not known")
+        return store
 
     def report(self, key: str, report: PhaseReport) -> None:
         """A report of a test came in."""

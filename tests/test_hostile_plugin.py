@@ -654,3 +654,33 @@ def test_it(arena_store):
         return
     assert ", 1 lost -> " in first
     assert re.fullmatch(r"arena: lost: \d+ records of main: File too large", second)
+
+
+def test_tests_that_pytest_does_not_announce(suite: Suite) -> None:
+    """A plugin that runs tests by itself, past the hooks, loses what only they tell and nothing else."""
+    suite.write(
+        """
+import pytest
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session):
+    for item in session.items:
+        session._setupstate.setup(item)
+        item.runtest()
+        session._setupstate.teardown_exact(None)
+    return True
+""",
+        "conftest",
+    )
+    suite.write(
+        """
+def test_one(arena_run): arena_run.user("hello")
+def test_two(arena_run): arena_run.user("hello")
+def test_three(arena_store): arena_store.add({"messages": [{"role": "user", "content": "hello"}]})
+"""
+    )
+    result = suite.run()
+
+    assert result.ret == pytest.ExitCode.OK
+    assert sorted(suite.rows) == [f"unannounced test {number}" for number in (1, 2, 3)]
+    assert "arena: a test ran that pytest did not announce; how it ended is not known (3 times)" in suite.lines(result)
