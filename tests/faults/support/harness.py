@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -162,9 +163,15 @@ class Suite:
     def run(self, *more: str, hit: Callable[[subprocess.Popen[str]], None] | None = None) -> Ended:
         """Run the suite to its end, whatever that is."""
         process = self.start(*more)
-        if hit is not None:
-            hit(process)
-        output, _ = process.communicate(timeout=PATIENCE_S)
+        try:
+            if hit is not None:
+                hit(process)
+            output, _ = process.communicate(timeout=PATIENCE_S)
+        except BaseException as error:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # or what is left fails other tests
+            error.add_note(f"the suite said:\n{process.communicate()[0]}")
+            raise
         return Ended(process.returncode, output)
 
     def wait_for_saves(self, count: int) -> Callable[[subprocess.Popen[str]], None]:
