@@ -135,14 +135,14 @@ class _Keys(dict[str, bytes]):
 _LINE_KEYS = _Keys(b": ")
 
 
-def spliced(before: bytes, messages: Iterable[bytes], after: bytes) -> bytes:
+def pieces(before: bytes, messages: Iterable[bytes], after: bytes) -> tuple[bytes, ...]:
     """The report on one line, without a newline, from JSON objects of what stands before its messages and after."""
-    return b'%b,"Messages":[%b],%b' % (before[:-1], b",".join(messages), after[1:])
+    return before[:-1], b',"Messages":[', b",".join(messages), b"],", after[1:]
 
 
 def compact(before: Mapping[str, Any], messages: Iterable[bytes], after: Mapping[str, Any]) -> bytes:
     """The same, from what is not serialised yet."""
-    return spliced(dumps(before), messages, dumps(after))
+    return b"".join(pieces(dumps(before), messages, dumps(after)))
 
 
 def lines(before: Mapping[str, Any], messages: Sequence[bytes], after: Mapping[str, Any]) -> bytes:

@@ -55,13 +55,18 @@ def record_line(kind: str, fields: bytes, values: Sequence[bytes] | None = None)
         fields: A JSON object with at least one member.
         values: JSON already; they become the record's last member, with their lengths in front.
     """
+    return b"".join(record_parts(kind, fields, values))
+
+
+def record_parts(kind: str, fields: bytes, values: Sequence[bytes] | None = None) -> tuple[bytes, ...]:
+    """The same in parts, for who joins several lines: to copy the text of a conversation takes a while."""
     if values is None:
-        return encode_line(b'{"k":"%b",%b' % (kind.encode("ascii"), fields[1:]))
+        return (encode_line(b'{"k":"%b",%b' % (kind.encode("ascii"), fields[1:])),)
     lengths = ",".join([str(len(value)) for value in values])
     start = b'{"k":"%b","len":[%b],%b,"tail":[' % (kind.encode("ascii"), lengths.encode("ascii"), fields[1:-1])
-    tail = b",".join(values)  # all the conversation's text may be in it, which is copied once more and not five times
+    tail = b",".join(values)
     checksum = zlib.crc32(b"]}", zlib.crc32(tail, zlib.crc32(start)))
-    return b"".join((_PREFIX, b"%08x" % checksum, _INFIX, start, tail, b"]}}\n"))
+    return _PREFIX, b"%08x" % checksum, _INFIX, start, tail, b"]}}\n"
 
 
 # --- what a forked child must not keep ------------------------------------------------------

@@ -47,20 +47,21 @@ def kept_forms(
         if type(message) is Message and len(values) == _FIELDS and not message.__pydantic_extra__:
             role, content, moment, cost = _USUAL(values)
             if role in _BEGINNINGS and (cost is None or type(cost) is CostInfo) and not any(_UNUSUAL(values)):
-                text = _BEGINNINGS[role]
-                if content:
-                    try:
-                        text += b',"content":' + to_json(content)
-                    except Exception:  # noqa: BLE001 - of a lone surrogate, see `dumps`
-                        text += b',"content":' + dumps(content)
-                text += _NO_TIME if moment is None else b',"timestamp":"%b"' % format_time(moment).encode("ascii")
+                time = _NO_TIME if moment is None else b',"timestamp":"%b"' % format_time(moment).encode("ascii")
                 if cost is None:
-                    texts.append(text + b"}")
-                    all_facts.append(OF_TEXT[role])
+                    end, facts = b"}", OF_TEXT[role]
                 else:
                     wire = cost.to_wire(problems, f"messages[{first + len(texts)}].cost_info")
-                    texts.append(b'%b,"cost_info":%b}' % (text, dumps(wire)))
-                    all_facts.append(MessageFacts(role, (wire,)))
+                    end, facts = b',"cost_info":%b}' % dumps(wire), MessageFacts(role, (wire,))
+                if content:
+                    try:
+                        text = to_json(content)
+                    except Exception:  # noqa: BLE001 - of a lone surrogate, see `dumps`
+                        text = dumps(content)
+                    texts.append(b"".join((_BEGINNINGS[role], b',"content":', text, time, end)))
+                else:
+                    texts.append(b"".join((_BEGINNINGS[role], time, end)))
+                all_facts.append(facts)
                 continue
         wire = message.to_wire(problems, f"messages[{first + len(texts)}]")
         texts.append(dumps(wire))

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from . import document
 from ._system import now, now_ns
 from ._wire import dumps, format_time, loads
-from .journal import JOURNAL_VERSION, JournalWriter, record_line, tell_of_forks
+from .journal import JOURNAL_VERSION, JournalWriter, record_line, record_parts, tell_of_forks
 from .models import RunResult
 from .reporting import EndedRun, Reporter, compose
 from .telemetry import MessageFacts, facts_of, media_outputs
@@ -240,7 +240,7 @@ class Recording:
         Returns:
             The records as they were written, when the look left a doubt; None when nothing in them is secret.
         """
-        lines = b"".join([record_line(*record) for record in records])
+        lines = _lines_of(records)
         redacted: list[Unwritten] | None = None
         # Nearly always nothing is secret, and one look at everything together tells.
         if not self.redactor.clears(lines) or (also and not self.redactor.clears(also)):
@@ -249,7 +249,7 @@ class Recording:
                 (kind, redact(fields), None if values is None else [redact(value) for value in values])
                 for kind, fields, values in records
             ]
-            lines = b"".join([record_line(*record) for record in redacted])
+            lines = _lines_of(redacted)
         self.writer.append(lines)
         return redacted
 
@@ -495,6 +495,10 @@ class Recording:
             store.announced = False
             # What the parent saved is in its journal; the child writes what it touches, whole.
             store.logs = {}
+
+
+def _lines_of(records: list[Unwritten]) -> bytes:
+    return b"".join([part for record in records for part in record_parts(*record)])
 
 
 def _verdict_record(store: int, verdict: Verdict) -> Unwritten:

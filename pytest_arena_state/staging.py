@@ -77,8 +77,8 @@ class Stager:
         self._pid = getpid()
         self._broken = False
         self._started = False
-        self._lines = bytearray()
-        self._bodies = bytearray()
+        self._lines = _Waiting()
+        self._bodies = _Waiting()
         self._checksum = 0
         self._count = 0
         self._offset = 0
@@ -111,16 +111,15 @@ class Stager:
             if self._form == "directory":
                 file, offset, length = self._write_file(stem, document.lines(fields[0], messages, fields[1])), 0, 0
             else:
-                body = document.spliced(before, messages, after)
-                file, offset, length = "", self._offset, len(body)
-                self._bodies += body
+                file, offset = "", self._offset
+                length = self._bodies.add(*document.pieces(before, messages, after))
                 self._offset += length
-                if len(self._bodies) > _FLUSH:
-                    _append(self._part, self._bodies)
+                if self._bodies.size > _FLUSH:
+                    self._bodies.append_to(self._part)
             self._count += 1
             entry = [*names, stem, file, offset, length, fields[0]["PromptPack"], fields[1]["EndTime"]]
-            self._lines += b"%b\t%b\t%b\n" % (dumps(entry), row, dumps(fields[1]["conversation_assertions"]))
-            if len(self._lines) > _FLUSH:
+            self._lines.add(dumps(entry), b"\t", row, b"\t", dumps(fields[1]["conversation_assertions"]), b"\n")
+            if self._lines.size > _FLUSH:
                 self._flush()
         except OSError:
             self._broken = True
@@ -140,8 +139,7 @@ class Stager:
                 return name
 
     def _flush(self) -> None:
-        self._checksum = zlib.crc32(self._lines, self._checksum)
-        _append(self._ledger, self._lines)
+        self._checksum = zlib.crc32(self._lines.append_to(self._ledger), self._checksum)
 
     def end(self, account: Mapping[str, Any]) -> None:
         """Finish the ledger.
@@ -152,8 +150,8 @@ class Stager:
         if self._broken or getpid() != self._pid:
             return
         with suppress(OSError):
-            if self._bodies:
-                _append(self._part, self._bodies)
+            if self._bodies.size:
+                self._bodies.append_to(self._part)
             self._flush()
             last = {
                 "account": dict(account),
@@ -161,13 +159,34 @@ class Stager:
                 "size": self._offset,
                 "crc": f"{self._checksum:08x}",
             }
-            _append(self._ledger, bytearray(dumps(last) + b"\n"))
+            write_file(str(self._ledger), _APPENDING, dumps(last) + b"\n")
         self._broken = True
 
 
-def _append(path: Path, content: bytearray) -> None:
-    write_file(str(path), _APPENDING, content)
-    content.clear()
+class _Waiting:
+    """What will be appended to a file at once, in pieces: to copy the text of a conversation takes a while."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self.size = 0
+
+    def add(self, *pieces: bytes) -> int:
+        """Have something more wait; returns its length."""
+        length = sum(map(len, pieces))
+        self._pieces += pieces
+        self.size += length
+        return length
+
+    def append_to(self, path: Path) -> bytes:
+        """Write what waits; returns it.
+
+        Raises:
+            OSError: It cannot be written, or not whole.
+        """
+        content = b"".join(self._pieces)
+        write_file(str(path), _APPENDING, content)
+        self._pieces, self.size = [], 0
+        return content
 
 
 def staged_folder(session: Path, name: str) -> Path:

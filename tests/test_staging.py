@@ -214,8 +214,7 @@ def test_what_cannot_be_staged_is_published_all_the_same(
 
     session = begin(tmp_path / form)
     save(session, "test_first", "first")
-    monkeypatch.setattr(staging, "_append", refuse)
-    monkeypatch.setattr(staging.Stager, "_write_file", refuse)
+    monkeypatch.setattr(staging, "write_file", refuse)
     suite(session)
     session.tests.end()
     monkeypatch.undo()
