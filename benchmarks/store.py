@@ -14,9 +14,10 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from pytest_arena_state import (
     ArenaRun,
@@ -100,40 +101,49 @@ def measure(work: Callable[[], object], rounds: int) -> tuple[float, float]:
     return statistics.median(times), min(times)
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    rounds = parser.parse_args().rounds
+class Row(NamedTuple):
+    """One line of the table, in milliseconds."""
 
+    name: str
+    median: float
+    least: float
+    limit: float | None
+
+
+def measured(rounds: int) -> Iterator[Row]:
+    """Each line, when it has been measured."""
     messages = [message(number) for number in range(TURNS)]
     store = ArenaStateStore()
     store.save(ConversationState(id="long", messages=[message(number) for number in range(LONG)]))
     store.save_metadata("long", {"run_id": "long"})
-
-    folder = tempfile.TemporaryDirectory()
-    path = Path(folder.name) / "run.json"
-
-    def result_and_its_file() -> None:
-        path.write_text(store.get_result("long").to_json(), encoding="utf-8")
-
     file = document.lines_of(store.get_result("long").to_dict())
     assert len(json.loads(file)["Messages"]) == LONG
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "run.json")
 
-    rows: list[tuple[str, Callable[[], object], float | None]] = [
-        (f"save whole conversation at each of {TURNS} turns", lambda: save_whole_every_turn(messages), 60),
-        (f"log_append, {TURNS} turns", lambda: append_every_turn(messages), 15),
-        (f"ArenaRun, {TURNS} turns with tool calls and validations", record_every_turn, 15),
-        (f"get_result of {LONG} messages and its file", result_and_its_file, 7),
-        (f"get_result of {LONG} messages", lambda: store.get_result("long"), None),
-        (f"read a file of {LONG} messages ({len(file) // 1000} kB)", lambda: RunResult.from_json(file), 8.8),
-        (f"load {LONG} messages", lambda: store.load("long"), None),
-    ]
+        def result_and_its_file() -> None:
+            path.write_text(store.get_result("long").to_json(), encoding="utf-8")
+
+        rows: list[tuple[str, Callable[[], object], float | None]] = [
+            (f"save whole conversation at each of {TURNS} turns", lambda: save_whole_every_turn(messages), 60),
+            (f"log_append, {TURNS} turns", lambda: append_every_turn(messages), 15),
+            (f"ArenaRun, {TURNS} turns with tool calls and validations", record_every_turn, 15),
+            (f"get_result of {LONG} messages and its file", result_and_its_file, 7),
+            (f"get_result of {LONG} messages", lambda: store.get_result("long"), None),
+            (f"read a file of {LONG} messages ({len(file) // 1000} kB)", lambda: RunResult.from_json(file), 8.8),
+            (f"load {LONG} messages", lambda: store.load("long"), None),
+        ]
+        for name, work, limit in rows:
+            yield Row(name, *measure(work, rounds), limit)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=15)
     print(f"{'milliseconds':58} {'median':>8} {'min':>8} {'at most':>8}")
-    for name, work, limit in rows:
-        median, least = measure(work, rounds)
-        print(f"{name:58} {median:8.2f} {least:8.2f} {'' if limit is None else limit:>8}")
-    folder.cleanup()
+    for row in measured(parser.parse_args().rounds):
+        print(f"{row.name:58} {row.median:8.2f} {row.least:8.2f} {'' if row.limit is None else row.limit:>8}")
 
 
 if __name__ == "__main__":

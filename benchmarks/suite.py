@@ -65,6 +65,18 @@ TARGETS = {
 }
 
 
+# Workers that read no disk of the controller send it what they write.
+FAR = """
+import pytest
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    if hasattr(config, "workerinput"):
+        import pytest_arena_state.session as session
+        session._reads_token = lambda *args: False
+"""
+
+
 class Cost(NamedTuple):
     """Of one run of the suite."""
 
@@ -76,12 +88,11 @@ class Cost(NamedTuple):
     """Peak of the main process, in MB."""
 
 
-def run(folder: Path, arguments: Sequence[str], tests: int, *, save: bool) -> Cost:
+def run(folder: Path, arguments: Sequence[str], tests: int, *, save: bool, conftest: str = "") -> Cost:
     """Run the suite in a folder of its own."""
     folder.mkdir()
     (folder / "test_suite.py").write_text(SUITE, encoding="utf-8")
-    if not save:
-        (folder / "conftest.py").write_text(STUB, encoding="utf-8")
+    (folder / "conftest.py").write_text(conftest or ("" if save else STUB), encoding="utf-8")
     environment = {**os.environ, "TESTS": str(tests), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # modules are compiled once, as everywhere
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "xdist"]

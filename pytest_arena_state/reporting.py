@@ -175,9 +175,11 @@ class Reporter:
             row = {"run_id": run_id, "file": self._stager.file_of(stem), **row}
         parts = [dumps(composed.before), dumps(composed.after), dumps(row)]
         # With the store and the number of messages, should all saves of the run be lost.
-        place = {"c": run.number, "s": run.store, "v": run.version, "n": len(run.messages), "run_id": run_id}
+        place = b'{"c":%d,"s":%d,"v":%d,"n":%d,"run_id":%b}' % (
+            *(run.number, run.store, run.version, len(run.messages)), dumps(run_id)
+        )  # fmt: skip
         names = [run.context.nodeid, run.context.attempt, run_id, run.conversation_id]
-        return ("report", dumps(place), parts), _Report(run, names, stem, parts, composed)
+        return ("report", place, parts), _Report(run, names, stem, parts, composed)
 
     def _stage(self, stager: Stager, report: _Report) -> None:
         run, composed = report.run, report.composed
