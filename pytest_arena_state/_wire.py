@@ -1,12 +1,9 @@
-"""Go's JSON habits in one place: times, durations, empty values, and what is not JSON.
+"""Go's JSON habits in one place: key names, empty values, and what is not JSON.
 
 A `WireModel` accepts attribute names and JSON names alike, refuses unknown keys unless it
 reads somebody's file (then it keeps them), and writes exactly the JSON of the reference.
 `jsonable` turns any Python value into JSON without ever raising: telemetry must not fail a
 test. What it had to shorten is named in the list of problems that it is given.
-
-Values that Python cannot hold exactly travel with their value: `Timestamp` is a datetime
-that remembers nine digits, `Duration` a timedelta that remembers its nanoseconds.
 """
 
 from __future__ import annotations
@@ -16,13 +13,11 @@ import dataclasses
 import gc
 import json
 import math
-import re
-import reprlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
@@ -42,15 +37,13 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema, from_json, to_json
 
+from ._text import MAX_REPR, scrub_text, shortened
+from ._times import INT64, format_time, nanoseconds, parse_duration, parse_time
+
 JSON: TypeAlias = Any  # what json.loads can return; a recursive alias helps nobody who reads an error
 Problems: TypeAlias = list[str]  # "field: what happened", one for each value that could not be kept as it was
 
-ZERO_TIME = "0001-01-01T00:00:00Z"  # Go's time.Time{}: "there is no time"
 MAX_DEPTH = 100  # levels inside a free-form value; JSON readers give up at about 200 in all
-MAX_REPR = 200  # characters of a repr that stands for an object
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_MICROSECOND = timedelta(microseconds=1)
 
 _LONG = 100_000  # bytes of a document that is worth the pause of the garbage collector
 
@@ -58,184 +51,7 @@ _LONG = 100_000  # bytes of a document that is worth the pause of the garbage co
 READING: Any = object()
 
 
-# --- times -----------------------------------------------------------------
-
-
-class Timestamp(datetime):
-    """A datetime that remembers the digits below the microsecond that it was read with."""
-
-    digits: str  # all digits of the fraction, seven to nine of them
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return parse_time, (format_time(self),)
-
-
-_FRACTION = re.compile(r"[.,]([0-9]+)")
-# Go cuts its fraction at nine digits, and offsets are minutes. fromisoformat alone would take a date, a week or no
-# offset.
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:\d\d)\Z", re.ASCII)
-_WITHOUT_OFFSET = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d[.,\d]*\Z", re.ASCII)
-
-
-def parse_time(value: object) -> datetime | None:
-    """Read RFC 3339 with up to nine digits; Go's zero time is None."""
-    if value is None or value == ZERO_TIME or value == "":
-        return None
-    if not isinstance(value, str):
-        return _checked_time(value)
-    if not _RFC3339.match(value):
-        return _parse_unusual_time(value)
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError as error:
-        raise PydanticCustomError(
-            "time_value", "{value} is not a time: {why}", {"value": shortened(value), "why": str(error)}
-        ) from None
-    if len(value) > 27:  # "2026-02-11T08:30:01.123456Z" has 27 characters: only longer ones can hold more digits
-        fraction = _FRACTION.search(value)
-        digits = fraction.group(1)[:9].rstrip("0") if fraction else ""
-        if len(digits) > 6:
-            moment = Timestamp(
-                moment.year,
-                moment.month,
-                moment.day,
-                moment.hour,
-                moment.minute,
-                moment.second,
-                moment.microsecond,
-                moment.tzinfo,
-            )
-            moment.digits = digits
-            return moment
-    return None if moment.year == 1 and moment == _ZERO else moment
-
-
-def _checked_time(value: object) -> datetime:
-    if not isinstance(value, datetime):
-        raise PydanticCustomError(
-            "time_type",
-            "a time is a datetime with an offset or RFC 3339 text, not {value}",
-            {"value": shortened(value)},
-        )
-    if value.utcoffset() is None:
-        raise PydanticCustomError(
-            "naive_datetime",
-            "a time needs an offset, such as datetime.now(timezone.utc); {value} has none",
-            {"value": shortened(value)},
-        )
-    return value
-
-
-def _parse_unusual_time(value: str) -> datetime | None:
-    if _RFC3339.match(value.upper()):  # RFC 3339 allows "t" and "z"
-        return parse_time(value.upper())
-    raise PydanticCustomError(
-        "time_format",
-        "a time is RFC 3339 text such as '2026-02-11T08:30:01.5Z', not {value}{hint}",
-        {"value": shortened(value), "hint": "; it has no offset" if _WITHOUT_OFFSET.match(value) else ""},
-    )
-
-
-_ZERO = datetime(1, 1, 1, tzinfo=UTC)
-
-
-def format_time(moment: datetime | None) -> str:
-    """Write RFC 3339 as Go does: trailing zeros of the fraction cut, UTC as ``Z``."""
-    if moment is None:
-        return ZERO_TIME
-    if type(moment) is datetime and moment.tzinfo is UTC:  # nearly all that this package writes
-        text = moment.isoformat()[:-6]
-        return f"{text.rstrip('0') if len(text) > 19 else text}Z"
-    text = moment.isoformat(timespec="seconds")
-    if len(text) > 25:  # an offset with seconds, as of a local mean time, which RFC 3339 cannot say
-        moment = moment.astimezone(UTC)
-        text = moment.isoformat(timespec="seconds")
-    head, offset = text[:19], text[19:]
-    digits = getattr(moment, "digits", None)
-    if digits is None and moment.microsecond:
-        digits = f"{moment.microsecond:06d}".rstrip("0")
-    fraction = f".{digits}" if digits else ""
-    return f"{head}{fraction}{'Z' if offset == '+00:00' else offset}"
-
-
-# --- durations --------------------------------------------------------------
-
-
-class Duration(timedelta):
-    """A timedelta that remembers the nanoseconds that it was read with."""
-
-    exact: int
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return parse_duration, (self.exact,)
-
-
-_INT64 = 2**63
-_LONGEST = timedelta(microseconds=(_INT64 - 1) // 1000)
-_SHORTEST = -_LONGEST
-
-
-def parse_duration(value: object) -> timedelta:
-    """Take a timedelta, or integer nanoseconds as Go writes them."""
-    if type(value) is Duration:
-        return value
-    if isinstance(value, timedelta):
-        if not _SHORTEST <= value <= _LONGEST:
-            raise PydanticCustomError("duration_range", "a duration has at most 64 bits of nanoseconds: 292 years")
-        return value
-    if value is None:
-        return timedelta(0)
-    if isinstance(value, float) and value.is_integer():  # what a JSON tool made of an integer
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise PydanticCustomError(
-            "duration_type",
-            "a duration is a timedelta, or integer nanoseconds, not {value}",
-            {"value": shortened(value)},
-        )
-    if not -_INT64 <= value < _INT64:
-        raise PydanticCustomError("duration_range", "a duration has at most 64 bits of nanoseconds: 292 years")
-    microseconds, rest = divmod(value, 1000)
-    if not rest:
-        return timedelta(microseconds=microseconds)
-    duration = Duration(microseconds=microseconds)
-    duration.exact = value
-    return duration
-
-
-def nanoseconds(duration: timedelta) -> int:
-    """The integer that Go writes for a duration."""
-    exact = getattr(duration, "exact", None)
-    return exact if exact is not None else duration // _MICROSECOND * 1000
-
-
 # --- free-form values ---------------------------------------------------------
-
-
-class _Shortener(reprlib.Repr):
-    def __init__(self) -> None:
-        super().__init__()
-        self.maxother = self.maxstring = self.maxlong = MAX_REPR
-        self.maxlevel = 3
-
-    def repr_instance(self, x: Any, level: int) -> str:
-        try:
-            text = repr(x)
-        except Exception as error:  # noqa: BLE001 - somebody's __repr__ may raise anything
-            return f"<{type(x).__name__}, whose repr raised {type(error).__name__}>"
-        return text if len(text) <= MAX_REPR else f"{text[: MAX_REPR - 3]}..."
-
-
-_shortener = _Shortener()
-
-
-def shortened(value: object) -> str:
-    """A repr of bounded length that cannot raise."""
-    try:
-        text = _shortener.repr(value)
-    except Exception as error:  # noqa: BLE001 - containers ask their items, and these may raise anything
-        text = f"<{type(value).__name__}, whose repr raised {type(error).__name__}>"
-    return scrub_text(text if len(text) <= MAX_REPR else f"{text[: MAX_REPR - 3]}...")
 
 
 def jsonable(value: object, problems: Problems | None = None, where: str = "") -> JSON:
@@ -396,11 +212,6 @@ def loads(text: bytes | str) -> JSON:
             raise ValueError(f"nested too deep: {first}") from None
 
 
-def scrub_text(text: str) -> str:
-    """Replace lone surrogates, which no UTF-8 file can hold."""
-    return _SURROGATE.sub(_REPLACEMENT, text)
-
-
 def _scrub(value: JSON) -> JSON:
     if isinstance(value, str):
         return scrub_text(value)
@@ -517,7 +328,7 @@ class _EmptyForNull:
 
 Text = Annotated[str, _AnyText()]
 #: What Go's int holds: a file with a larger number could not be read there at all.
-Int = Annotated[int, Field(ge=-_INT64, le=_INT64 - 1)]
+Int = Annotated[int, Field(ge=-INT64, le=INT64 - 1)]
 Time = Annotated[datetime | None, _Parsed(parse_time, format_time, {"type": "string", "format": "date-time"})]
 Nanoseconds = Annotated[
     timedelta, _Parsed(parse_duration, nanoseconds, {"type": "integer", "description": "nanoseconds"})

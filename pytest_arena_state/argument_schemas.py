@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ._text import printable
-from ._wire import jsonable, shortened
+from ._text import printable, shortened
+from ._wire import jsonable
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import telemetry
-from ._wire import ZERO_TIME, dumps, nanoseconds, parse_time
+from ._times import ZERO_TIME, nanoseconds, parse_time
+from ._wire import dumps
 
 if TYPE_CHECKING:
     from .telemetry import MessageFacts

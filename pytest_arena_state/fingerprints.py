@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any, TypeAlias
 
-from ._wire import MAX_DEPTH, Timestamp, WireModel, format_time, plain_fields
+from ._times import Timestamp, format_time
+from ._wire import MAX_DEPTH, WireModel, plain_fields
 from .messages import CostInfo, Message
 
 _Layout: TypeAlias = tuple[

@@ -14,6 +14,7 @@ from typing import IO, Annotated, Any, ClassVar, Self
 
 from pydantic import Field
 
+from ._times import parse_time
 from ._wire import (
     FreeMap,
     NoneIsEmptyList,
@@ -25,7 +26,6 @@ from ._wire import (
     WireModel,
     dumps,
     loads,
-    parse_time,
 )
 from .rates import rate_of
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ._wire import JSON, loads, shortened
+from ._text import shortened
+from ._wire import JSON, loads
 from .errors import ResultsError
 from .index import Index, IndexRow
 from .pieces import Where, pieces

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from pydantic_core import to_json
 
-from ._wire import ZERO_TIME, dumps, format_time
+from ._times import ZERO_TIME, format_time
+from ._wire import dumps
 from .messages import CostInfo, Message
 from .telemetry import OF_TEXT, MessageFacts, facts_of
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from . import document
-from ._wire import dumps, format_time, loads
+from ._times import format_time
+from ._wire import dumps, loads
 from .journal import SUFFIX, Damage, PieceReader, Record, read_records
 from .large_media import folder_of
 from .staging import Ledger, read_ledger

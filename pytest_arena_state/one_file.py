@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from ._wire import loads, shortened
+from ._text import shortened
+from ._wire import loads
 from .errors import ResultsError
 from .naming import digest, safe_stem
 from .packing import read_lines

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeGuard
 
-from ._wire import shortened
+from ._text import shortened
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._wire import shortened
+from ._text import shortened
 from .messages import CostInfo, Message
 from .price_file import MILLION, PriceFile, Usage, is_amount
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ._wire import dumps, jsonable, loads, shortened
+from ._text import shortened
+from ._wire import dumps, jsonable, loads
 from .expectations import Expectations, Finding
 from .messages import ContentPart, CostInfo, Message, MessageValidation, ToolCall, milliseconds
 from .models import ConversationValidationResult, Feedback, RunMetadata, result_of

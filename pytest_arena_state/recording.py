@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import document
 from ._system import now, now_ns
-from ._wire import dumps, format_time, loads
+from ._times import format_time
+from ._wire import dumps, loads
 from .journal import JOURNAL_VERSION, JournalWriter, record_line, record_parts, tell_of_forks
 from .models import RunResult
 from .reporting import EndedRun, Reporter, compose

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from . import document
-from ._wire import dumps, format_time, loads
+from ._times import format_time
+from ._wire import dumps, loads
 from .large_media import names_in
 from .naming import safe_stem
 from .verdict import fill_in

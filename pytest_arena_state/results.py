@@ -20,7 +20,8 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 from . import document
 from ._text import plural
-from ._wire import dumps, loads, parse_time
+from ._times import parse_time
+from ._wire import dumps, loads
 from .catalogue import KEPT, RUN, Catalogue, Entry, Named
 from .errors import ResultsError
 from .index import (

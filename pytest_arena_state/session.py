@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import results
 from ._system import System, monotonic, now, now_ns
-from ._wire import format_time
+from ._times import format_time
 from .errors import ArenaStateError, ResultsError
 from .journal import SUFFIX, ChannelSink, HeldFile, JournalFile, JournalWriter, is_held
 from .large_media import DEFAULT_LIMIT, LargeMedia, folder_of

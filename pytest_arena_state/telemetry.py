@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from ._wire import JSON, ZERO_TIME, dumps
+from ._times import ZERO_TIME
+from ._wire import JSON, dumps
 from .messages import decoded_size
 
 Status: TypeAlias = Literal["passed", "failed", "error", "skipped"]

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from . import document
-from ._wire import loads, shortened
+from ._text import shortened
+from ._wire import loads
 from .errors import ResultsError
 from .index_reading import IndexScan, scan_index
 from .large_media import folder_of, names_in, problem_of

@@ -13,7 +13,7 @@ from sys import intern
 from typing import Any, NamedTuple, Self
 
 from . import document, telemetry
-from ._wire import ZERO_TIME
+from ._times import ZERO_TIME
 from .telemetry import OUTCOME_ASSERTION, MessageFacts
 
 _NO_MARKER: Mapping[str, Any] = {}  # one for all: there may be a million contexts in memory

@@ -19,10 +19,11 @@ PACKAGE = ROOT / NAME
 # A module, or a sub-package as a whole, imports only from what stands before it.
 CORE = (
     "errors",
+    "_text",
+    "_times",
     "_wire",
     "messages",
     "capture",  # stands on `messages` alone: whoever has a store to fill may use it, and it knows of none
-    "_text",
     "price_file",
     "prices",
     "telemetry",
@@ -184,7 +185,7 @@ def test_only_the_pytest_edge_imports_pytest(path: Path) -> None:
 
 
 def test_capture_stands_on_messages_alone() -> None:
-    assert BELOW["capture"] == {"errors", "_wire", "messages"}
+    assert BELOW["capture"] == {"errors", "_text", "_times", "_wire", "messages"}
 
 
 def test_no_edge_may_import_another() -> None:

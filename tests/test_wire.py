@@ -27,17 +27,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from pytest_arena_state import CostInfo, Message, RunMetadata, RunResult, Summary, ToolStats
-from pytest_arena_state._wire import (
-    dumps,
-    format_time,
-    jsonable,
-    loads,
-    nanoseconds,
-    parse_duration,
-    parse_time,
-    shortened,
-    without_collections,
-)
+from pytest_arena_state._text import shortened
+from pytest_arena_state._times import format_time, nanoseconds, parse_duration, parse_time
+from pytest_arena_state._wire import dumps, jsonable, loads, without_collections
 
 HALF_PAST = datetime(2026, 2, 11, 8, 30, 1, 500_000, UTC)
 

@@ -14,7 +14,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from .._wire import MAX_DEPTH, Problems, jsonable, shortened
+from .._text import shortened
+from .._wire import MAX_DEPTH, Problems, jsonable
 from ..messages import Message
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from .._wire import shortened
+from .._text import shortened
 from .alignment import new_messages, pair
 from .draft import UNMAPPED_KEY
 from .plain import plain

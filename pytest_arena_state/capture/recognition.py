@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from .._wire import shortened
+from .._text import shortened
 from ..errors import UnrecognisedSourceError
 from ..messages import Message
 from . import anthropic, arena, google_genai, langchain, mcp, openai_chat, openai_responses, otel, pydantic_ai

@@ -6,7 +6,8 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from .._wire import dumps, jsonable, parse_time
+from .._times import parse_time
+from .._wire import dumps, jsonable
 
 _CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])")
 #: Later than any conversation, and what the newest providers count seconds up to.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .._wire import format_time
+from .._times import format_time
 
 if TYPE_CHECKING:
     from .source import Reported

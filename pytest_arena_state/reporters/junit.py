@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, BinaryIO
 from xml.sax.saxutils import escape, quoteattr
 
-from .._wire import format_time
+from .._times import format_time
 from .source import Reported, Source, reason_of
 
 if TYPE_CHECKING:

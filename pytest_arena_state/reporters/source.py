@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import document
-from .._wire import format_time
+from .._times import format_time
 from ..errors import ResultsError
 from ..index import Completeness, IndexRow
 from ..naming import name_runs

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .._wire import format_time, nanoseconds
+from .._times import format_time, nanoseconds
 from ..prices import ORIGIN_KEY
 from ..telemetry import status_of
 from .markdown import SIGNS, cut_blocks
