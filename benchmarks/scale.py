@@ -56,10 +56,11 @@ def generate(folder: Path, runs: int) -> None:
 
 def _records_of_one_test(folder: Path, worker: str) -> list[bytes]:
     """The records that a test leaves: those of a real one, with places for what differs."""
+    from pytest_arena_state.attempts import TestRecorder
     from pytest_arena_state.journal import JournalFile, JournalWriter
     from pytest_arena_state.recording import Recording
     from pytest_arena_state.redaction import RedactionRules, Redactor
-    from pytest_arena_state.session import PhaseReport, TestRecorder
+    from pytest_arena_state.verdict import PhaseReport
 
     path = folder / f"{worker}.template"
     tests = TestRecorder(

@@ -25,9 +25,10 @@ from .verdict import PASSED_PHASES, PhaseReport
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
+    from .attempts import TestRecorder
     from .models import RunResult
     from .reading import Target
-    from .session import Session, TestRecorder, WorkerSession
+    from .session import Session, WorkerSession
 
 HOOKS_KEY = pytest.StashKey["SessionHooks | WorkerHooks"]()
 _STORE_KEY = pytest.StashKey[ArenaStateStore]()

@@ -19,9 +19,9 @@ from . import telemetry
 from ._wire import dumps, loads
 
 if TYPE_CHECKING:
+    from .attempts import TestRecorder
     from .recording import StoreRecording
     from .redaction import Redactor
-    from .session import TestRecorder
 
 _PREFIX = "arena."
 _RUNS = 20  # runs of one test that are named; a test may save a thousand

@@ -15,23 +15,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
-from os import getpid  # by name: a test may replace what the module has
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import results
 from ._system import System, monotonic, now, now_ns
-from ._times import format_time
+from .attempts import TestRecorder
 from .errors import ArenaStateError, ResultsError
 from .journal import SUFFIX, ChannelSink, HeldFile, JournalFile, JournalWriter, is_held
 from .large_media import DEFAULT_LIMIT, LargeMedia, folder_of
 from .merge import CONTROLLER, Merged, journal_paths, merge_session
-from .recording import Recording, StoreRecording, token_of
+from .recording import Recording, token_of
 from .redaction import RedactionRules, Redactor
 from .staging import Stager
-from .store import ArenaStateStore
-from .verdict import PASSED, PASSED_PHASES, PhaseReport, RunContext, Verdict, crashed, interrupted
 
 if TYPE_CHECKING:
     from .index import Totals
@@ -43,8 +39,6 @@ _WORKER_PATIENCE = 15.0  # seconds that a publication waits for workers to end a
 _TOKEN_FILE = "session.token"
 _LOST_MARK = "lost"  # in place of a journal's name: how many records a worker could not write, and why
 _JOURNAL_NAME = re.compile(r"[A-Za-z0-9_-]+\.[0-9]+")  # of a forked child
-DEATH = "???"
-"""The phase that pytest-forked reports of a test whose process died."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,175 +51,6 @@ class Settings:
     """Bytes of one piece of media that stay in its run; 0 leaves all there."""
     config_file: str = ""
     """The file that configured the session, relative to its root; noted in the index."""
-
-
-# --- how a test ends -----------------------------------------------------------------------
-
-
-_ALL_PASSED = list(PASSED_PHASES.values())
-
-
-@dataclass(slots=True)
-class Attempt:
-    """One attempt at a test, while it runs."""
-
-    key: str
-    """The node id as reports have it."""
-    nodeid: str
-    """As people know it."""
-    number: int = 1
-    started: datetime = field(default_factory=now)
-    reports: list[PhaseReport] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-    """Phases in which something other than an assertion was raised."""
-    stores: list[StoreRecording] = field(default_factory=list)
-    store: ArenaStateStore | None = None
-    pid: int = field(default_factory=getpid)
-
-    @property
-    def in_child(self) -> bool:
-        """Whether the test runs in a child that was forked for it, whose parent logs its reports."""
-        return getpid() != self.pid
-
-    def verdict(self) -> Verdict:
-        """How the test ended, from all reports so far."""
-        if self.reports == _ALL_PASSED:
-            return PASSED
-        failed = [report for report in self.reports if report.outcome in ("failed", "rerun")]
-        if failed:
-            return self._failure(failed)
-        main = [report for report in self.reports if not report.part]
-        skipped = [report for report in main if report.outcome == "skipped"]
-        if any(report.expected for report in main):
-            outcome = "xfailed" if skipped else "xpassed"
-            return Verdict(outcome=outcome, passed=True, message=next(r.message for r in main if r.expected) or outcome)
-        if skipped:
-            return Verdict(outcome="skipped", passed=True, message=skipped[0].message, skip_reason=skipped[0].message)
-        if not any(report.when == "call" for report in main):
-            return interrupted("interrupted: the test did not get to its end")
-        return PASSED
-
-    def _failure(self, failed: list[PhaseReport]) -> Verdict:
-        first = failed[0]
-        if first.when == DEATH:
-            return crashed(first.message)
-        outside = next((report for report in failed if report.when != "call"), None)
-        error = ""
-        if outside is not None and (outside is first or "call" not in {report.when for report in failed}):
-            error = f"error in {'set-up' if outside.when == 'setup' else 'tear-down'}: {outside.message}"
-        elif "call" in self.errors and any(report.when == "call" for report in failed):
-            error = next(report.message for report in failed if report.when == "call")
-        elif outside is not None:
-            error = f"error in tear-down: {outside.message}"
-        outcome = "rerun" if any(report.outcome == "rerun" for report in failed) else "error" if error else "failed"
-        message = "\n".join(dict.fromkeys(report.message for report in failed if report.message))
-        return Verdict(outcome=outcome, passed=False, message=message or "failed", error=error)
-
-
-class TestRecorder:
-    """Follows the tests of this process and records their stores."""
-
-    __test__ = False  # not a test class, whatever its name says to a collector
-
-    def __init__(self, recording: Recording) -> None:
-        self.recording = recording
-        self._attempts: dict[str, Attempt] = {}
-        self._counts: dict[str, int] = {}
-        self._session_store: ArenaStateStore | None = None
-        self._unannounced = 0
-        self._pid = getpid()
-
-    @property
-    def in_child(self) -> bool:
-        """Whether this is a child that was forked for a test."""
-        return getpid() != self._pid
-
-    def begin(self, key: str, nodeid: str, *, at_least: int = 1) -> Attempt:
-        """A test is about to be set up, here or in a child that is forked for it.
-
-        Args:
-            key: The node id as its reports will have it.
-            nodeid: The node id as people know it.
-            at_least: The number of this attempt, where somebody else counts, too.
-        """
-        attempt = self.beginning(key)
-        if attempt is not None:
-            return attempt
-        self.close(key)
-        number = max(self._counts.get(key, 0) + 1, at_least)
-        self._counts[key] = number
-        attempt = self._attempts[key] = Attempt(key, nodeid, number)
-        return attempt
-
-    def beginning(self, key: str) -> Attempt | None:
-        """The attempt that is open for a node id and of which nothing has been heard yet."""
-        attempt = self._attempts.get(key)
-        return attempt if attempt is not None and not attempt.reports and not attempt.stores else None
-
-    def attempt(self, key: str) -> Attempt | None:
-        """The attempt that is open for a node id."""
-        return self._attempts.get(key)
-
-    def store_for(self, attempt: Attempt, marker: Mapping[str, Any]) -> ArenaStateStore:
-        """The store of a test, made when it is first asked for."""
-        if attempt.store is None:
-            attempt.store = ArenaStateStore()
-            context = RunContext(
-                worker=self.recording.worker,
-                nodeid=attempt.nodeid,
-                attempt=attempt.number,
-                started=format_time(attempt.started),
-                marker=dict(marker),
-            )
-            attempt.stores.append(self.recording.attach(attempt.store, context))
-        return attempt.store
-
-    @property
-    def session_store(self) -> ArenaStateStore:
-        """The store of this process for fixtures of wider scope."""
-        if self._session_store is None:
-            self._session_store = ArenaStateStore()
-            self.recording.attach(self._session_store, RunContext(worker=self.recording.worker))
-        return self._session_store
-
-    def unannounced_store(self) -> ArenaStateStore:
-        """The store of a test that somebody runs past pytest's hooks; which it is, and how it ends, nobody tells."""
-        self._unannounced += 1
-        name = f"unannounced test {self._unannounced}"
-        store = self.store_for(self.begin(name, name), {})
-        store._default_id = name
-        self.recording.trouble("a test ran that pytest did not announce; how it ended is not known")
-        return store
-
-    def report(self, key: str, report: PhaseReport) -> None:
-        """A report of a test came in."""
-        attempt = self._attempts.get(key)
-        if attempt is not None:
-            attempt.reports.append(report)
-            if report.when == DEATH:
-                # What it saved is in the journal of the child; that it died is known here alone.
-                self.store_for(attempt, {})
-            if report.outcome == "rerun" or (report.when == "teardown" and not report.part):
-                self.close(key)
-
-    def close(self, key: str) -> None:
-        """Nothing more will be heard of this attempt."""
-        attempt = self._attempts.pop(key, None)
-        if attempt is not None and attempt.stores:
-            verdict = attempt.verdict()
-            for store in attempt.stores:
-                self.recording.finish(store, verdict)
-
-    def end(self, reason: str = "") -> None:
-        """The process runs no further test."""
-        for key, attempt in list(self._attempts.items()):
-            if attempt.reports and any(report.when == "call" for report in attempt.reports) and not reason:
-                self.close(key)
-        verdict = interrupted(f"interrupted: {reason or 'the session ended before the test did'}")
-        self.recording.end(interrupted=verdict, reason=reason)
-
-
-# --- the session -----------------------------------------------------------------------------
 
 
 class WorkerSession:
@@ -622,12 +447,9 @@ def _reason(error: BaseException) -> str:
 
 
 __all__ = [
-    "Attempt",
     "Outcome",
-    "PhaseReport",
     "Session",
     "Settings",
-    "TestRecorder",
     "WorkerSession",
     "absorb",
     "dead_sessions",

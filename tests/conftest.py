@@ -13,10 +13,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from pytest_arena_state import ArenaStateStore, RunResult, load_results
+from pytest_arena_state.attempts import TestRecorder
 from pytest_arena_state.journal import SUFFIX, JournalFile, JournalWriter
 from pytest_arena_state.recording import Recording
 from pytest_arena_state.redaction import RedactionRules, Redactor
-from pytest_arena_state.session import PhaseReport, TestRecorder
+from pytest_arena_state.verdict import PhaseReport
 
 NO_XDIST = ("-p", "no:xdist")
 #: The three ways in which people run a suite.

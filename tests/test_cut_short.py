@@ -17,7 +17,8 @@ import pytest_arena_state
 from pytest_arena_state import load_results, read_index
 from pytest_arena_state.redaction import RedactionRules
 from pytest_arena_state.results import Target
-from pytest_arena_state.session import PhaseReport, Session, Settings
+from pytest_arena_state.session import Session, Settings
+from pytest_arena_state.verdict import PhaseReport
 
 PACKAGE = Path(pytest_arena_state.__file__).parent
 WATCHED = {str(PACKAGE / name) for name in ("recording.py", "reporting.py", "staging.py", "journal.py", "document.py")}

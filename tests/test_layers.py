@@ -67,6 +67,7 @@ CORE = (
     "results",
     "reporting",
     "recording",
+    "attempts",
     "session",
     "recovery",
     "validation",

@@ -16,7 +16,7 @@ from pytest_arena_state._wire import loads
 from pytest_arena_state.journal import SUFFIX
 from pytest_arena_state.merge import Merged, MergedRun, SliceReader, journal_paths, merge_session
 from pytest_arena_state.results import Target, publish
-from pytest_arena_state.session import PhaseReport
+from pytest_arena_state.verdict import PhaseReport
 
 if TYPE_CHECKING:
     from pytest_arena_state import ArenaStateStore

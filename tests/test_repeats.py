@@ -10,7 +10,8 @@ import pytest
 
 from pytest_arena_state import load_results
 from pytest_arena_state.results import Target
-from pytest_arena_state.session import PhaseReport, Session, Settings
+from pytest_arena_state.session import Session, Settings
+from pytest_arena_state.verdict import PhaseReport
 
 if TYPE_CHECKING:
     from tests.conftest import Suite

@@ -19,7 +19,8 @@ from pytest_arena_state import ResultsError, RunMetadata, RunResult, load_result
 from pytest_arena_state import results as results_module
 from pytest_arena_state.models import ConversationState
 from pytest_arena_state.results import Index, Target, go_duration, publish_lock, read_index
-from pytest_arena_state.session import Outcome, PhaseReport, Session, Settings
+from pytest_arena_state.session import Outcome, Session, Settings
+from pytest_arena_state.verdict import PhaseReport
 
 FORMS = ("out", "out.jsonl", "out.json", "out.jsonl.gz", "out.jsonl.zst")
 

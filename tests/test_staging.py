@@ -14,7 +14,8 @@ from pytest_arena_state.merge import MergedRun, SliceReader, merge_session
 from pytest_arena_state.recording import Recording, token_of
 from pytest_arena_state.redaction import RedactionRules
 from pytest_arena_state.results import Target, publish, publish_lock
-from pytest_arena_state.session import PhaseReport, Session, Settings
+from pytest_arena_state.session import Session, Settings
+from pytest_arena_state.verdict import PhaseReport
 
 FORMS = ("out", "out.jsonl", "out.json", "out.jsonl.gz", "out.jsonl.zst")
 PASSED = tuple(PhaseReport(when=when, outcome="passed") for when in ("setup", "call", "teardown"))
