@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 import pytest
 
-from . import _hooks
+from . import _test_hooks
 from .observing import Observation, Watch
 from .observing.litellm import settle
 from .store import ArenaStateStore
@@ -25,7 +25,7 @@ class CaptureHooks:
         self._watch.start()
 
     def _trouble(self, text: str) -> None:
-        hooks = self._config.stash.get(_hooks.HOOKS_KEY, None)
+        hooks = self._config.stash.get(_test_hooks.HOOKS_KEY, None)
         if hooks is not None and hooks.tests is not None:
             hooks.tests.recording.trouble(text)
 
@@ -36,10 +36,10 @@ class CaptureHooks:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
         self._watch.look()
-        item.stash[_hooks.TEST_STORE_KEY] = ArenaStateStore()  # anew for each attempt
-        observation = Observation(lambda: _hooks.store_of(item), _hooks.plain_nodeid(item), self._trouble)
+        item.stash[_test_hooks.TEST_STORE_KEY] = ArenaStateStore()  # anew for each attempt
+        observation = Observation(lambda: _test_hooks.store_of(item), _test_hooks.plain_nodeid(item), self._trouble)
         item.stash[_KEY] = observation
-        item.stash[_hooks.ON_STORE_KEY] = observation.follow
+        item.stash[_test_hooks.ON_STORE_KEY] = observation.follow
         observation.begin()
         yield
         self._watch.look()  # fixtures may have brought a tracer provider

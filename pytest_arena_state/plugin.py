@@ -113,9 +113,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "and budgets: max_cost_usd, max_latency_ms, max_tokens",
     )
     if config.getoption("arena_prices") or config.getini("arena_prices"):
-        from . import _hooks
+        from . import _test_hooks
 
-        _hooks.read_prices(config)
+        _test_hooks.read_prices(config)
     if config.getoption("arena_results") or config.getini("arena_results"):
         from . import _hooks
 
@@ -129,7 +129,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "arena_store" in metafunc.fixturenames or "arena_session_store" in metafunc.fixturenames:
         # Before tests run: what is imported while files are fake, pyfakefs forgets, and then there are two of a class.
-        from . import _hooks, models  # noqa: F401
+        from . import _test_hooks, models  # noqa: F401
     for marker in metafunc.definition.iter_markers("arena"):
         check_marker(marker, metafunc.config)
     for parametrization in metafunc.definition.iter_markers("parametrize"):
@@ -182,22 +182,22 @@ def check_marker(marker: pytest.Mark, config: pytest.Config) -> None:
 @pytest.fixture
 def arena_store(request: pytest.FixtureRequest) -> ArenaStateStore:
     """The store of this test's conversations; each becomes a run in the results."""
-    from . import _hooks
+    from . import _test_hooks
 
-    return _hooks.store_of(request.node)
+    return _test_hooks.store_of(request.node)
 
 
 @pytest.fixture(scope="session")
 def arena_session_store(request: pytest.FixtureRequest) -> ArenaStateStore:
     """A store for fixtures of wider scope; one per process, and its runs get no verdict."""
-    from . import _hooks
+    from . import _test_hooks
 
-    return _hooks.session_store_of(request.config)
+    return _test_hooks.session_store_of(request.config)
 
 
 @pytest.fixture
 def arena_run(request: pytest.FixtureRequest, arena_store: ArenaStateStore) -> ArenaRun:
     """A recorder for the one conversation that most tests have; its id is the node id."""
-    from . import _hooks
+    from . import _test_hooks
 
-    return _hooks.run_of(request.node, arena_store)
+    return _test_hooks.run_of(request.node, arena_store)

@@ -323,13 +323,13 @@ def test_asking_for_the_store_again_starts_no_second_budget(suite: Suite) -> Non
     suite.write(
         """
         import pytest
-        from pytest_arena_state import CostInfo, _hooks
+        from pytest_arena_state import CostInfo, _budgets
 
         @pytest.fixture
         def late(arena_run, request):
             yield
             arena_run.assistant("late", cost=CostInfo(input_tokens=10))
-            _hooks._budgets.watch(request.node, arena_run._store)
+            _budgets.watch(request.node, arena_run._store)
 
         @pytest.mark.arena(max_tokens=5)
         def test_it(late):

@@ -84,7 +84,7 @@ CORE = (
 )
 # What users start. Each stands on the whole core, imports only to its left, and knows nothing of the other.
 COMMAND_EDGE = ("cli", "__main__")
-PYTEST_EDGE = ("hookspecs", "_xdist", "_budgets", "_junit", "_hooks", "_capturing", "plugin")
+PYTEST_EDGE = ("hookspecs", "_xdist", "_budgets", "_junit", "_test_hooks", "_hooks", "_capturing", "plugin")
 EDGES = (COMMAND_EDGE, PYTEST_EDGE)
 
 ONLY_AT_THE_PYTEST_EDGE = {"_pytest", "execnet", "pluggy", "pytest", "xdist"}

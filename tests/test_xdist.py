@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_arena_state._hooks import plain_nodeid
+from pytest_arena_state._test_hooks import plain_nodeid
 
 if TYPE_CHECKING:
     from tests.conftest import Suite
