@@ -29,11 +29,12 @@ from .trace import RAW_REQUEST_KEY, RAW_RESPONSE_KEY
 from .verdict import PASSED
 
 if TYPE_CHECKING:
+    from .conversation import Change, Conversation
     from .large_media import LargeMedia
     from .redaction import Redactor
     from .reporting import Unwritten
     from .staging import Stager
-    from .store import ArenaStateStore, Change, Conversation
+    from .store import ArenaStateStore
     from .verdict import RunContext, Verdict
 
 _RAW_MARK = b'"_llm_raw_re'

@@ -13,15 +13,14 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import zip_longest
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import document, telemetry
-from ._wire import Problems, WireModel, dumps, jsonable, loads, write_fields
+from ._wire import Problems, WireModel, dumps, jsonable, loads
 from .budget import Turn, turns_of
+from .conversation import Change, Conversation, head_of, last_assistant_with, state_json
 from .errors import ConversationNotFoundError, InvalidStateError, RunMetadataMissingError
 from .fingerprints import fingerprint
 from .kept import kept_form, kept_forms
@@ -30,49 +29,11 @@ from .models import ArenaConversationState, ConversationState, RunMetadata, RunR
 from .trace import ExecutionTrace, trace_meta
 
 if TYPE_CHECKING:
+    from .conversation import OnChange
     from .kept import Kept
     from .prices import Prices
-    from .telemetry import MessageFacts
 
 M = TypeVar("M", bound=WireModel)
-
-# What a state holds beside its id and its messages, in the order of its JSON.
-_HEAD = ("user_id", "system_prompt", "summaries", "token_count", "last_accessed_at", "metadata")
-
-
-class Change(NamedTuple):
-    """What one operation changed in one conversation, as bytes that will not change.
-
-    ``messages`` are the ones that are new or different, at the positions ``indexes``; the
-    conversation has ``length`` messages now. ``head`` and ``metadata`` are None when they are
-    as before.
-    """
-
-    kind: Literal["save", "metadata", "delete", "withdraw"]
-    """What was deleted is counted; what is withdrawn stands in another conversation."""
-    conversation_id: str
-    length: int = 0
-    indexes: Sequence[int] = ()
-    messages: Sequence[bytes] = ()
-    head: dict[str, Any] | None = None
-    metadata: dict[str, Any] | None = None
-    problems: Sequence[str] = ()
-
-
-OnChange: TypeAlias = Callable[[Change, "Conversation"], None]
-
-
-@dataclass(slots=True)
-class Conversation:
-    """A conversation as the store keeps it. Others may read it while they are told of a change."""
-
-    id: str
-    messages: list[bytes] = field(default_factory=list)
-    facts: list[MessageFacts] = field(default_factory=list)
-    fingerprints: list[Any] = field(default_factory=list)
-    head: dict[str, Any] = field(default_factory=dict)
-    metadata: dict[str, Any] | None = None
-    lists: dict[str, list[bytes]] = field(default_factory=dict)
 
 
 class ArenaStateStore:
@@ -260,7 +221,7 @@ class ArenaStateStore:
             else:
                 candidates = [self._conversations[key] for key in reversed(self._saved_last)]
             for conversation in candidates:
-                index = _last_assistant_with(conversation, update.content)
+                index = last_assistant_with(conversation, update.content)
                 if index is not None:
                     break
             else:
@@ -381,7 +342,7 @@ class ArenaStateStore:
         Follows ``Load`` of PromptKit's statestore, v1.1.11.
         """
         with self._lock:
-            text = _state_json(self._get(conversation_id))
+            text = state_json(self._get(conversation_id))
         return ConversationState.from_json(text)
 
     def get_arena_state(self, conversation_id: str) -> ArenaConversationState:
@@ -392,7 +353,7 @@ class ArenaStateStore:
         """
         with self._lock:
             conversation = self._get(conversation_id)
-            text = _state_json(conversation)
+            text = state_json(conversation)
             if conversation.metadata is not None:
                 text = b'%b,"run_metadata":%b}' % (text[:-1], dumps(conversation.metadata))
         return ArenaConversationState.from_json(text)
@@ -516,7 +477,7 @@ class ArenaStateStore:
                 break
         texts, facts = kept_forms(messages, problems)
         length = len(texts)
-        head = _head(state, problems)
+        head = head_of(state, problems)
         conversation = Conversation(state.id, texts, facts, [None] * length, head)
         self._conversations[state.id] = conversation
         self._saved_last[state.id] = None
@@ -539,7 +500,7 @@ class ArenaStateStore:
                 kept = dumps(wire), telemetry.facts_of(wire)
                 print_ = object()  # what is kept is not what was given: a plain save takes it away again
             written.append((i, print_, kept))
-        head_wire = _head(state, problems)
+        head_wire = head_of(state, problems)
         # Nothing is changed until everything could be converted.
         conversation = self._open(state.id)
         length = len(state.messages)
@@ -699,46 +660,3 @@ def _check_id(conversation_id: object) -> None:
 def _check_list_name(conversation_id: str, name: str) -> None:
     if not name:
         raise InvalidStateError(conversation_id, "a list's name cannot be empty")
-
-
-_HEAD_OF = itemgetter(*_HEAD)
-_STATE_FIELDS = len(ConversationState.model_fields)
-
-
-def _head(state: ConversationState, problems: Problems) -> dict[str, Any]:
-    values = state.__dict__
-    plain = type(state) is ConversationState
-    if plain and len(values) == _STATE_FIELDS and not state.__pydantic_extra__ and not any(_HEAD_OF(values)):
-        return dict(_EMPTY_HEAD)
-    if not plain:  # more fields than a store keeps
-        state = ConversationState.model_construct(**{**values, **(state.__pydantic_extra__ or {})})
-    values = {**state.__dict__, "messages": []}
-    try:
-        wire = write_fields(ConversationState, values, state.__pydantic_extra__, problems, "")
-    except (AttributeError, TypeError, KeyError):  # a list edited in place; see `WireModel.to_wire`
-        wire = state.model_copy(update={"messages": []}).to_wire(problems, "")
-    del wire["id"], wire["messages"]
-    return wire
-
-
-_EMPTY_HEAD = {
-    key: value for key, value in ConversationState(id="empty").to_dict().items() if key not in ("id", "messages")
-}
-
-
-def _state_json(conversation: Conversation) -> bytes:
-    head = conversation.head or {}
-    return b'{"id":%b,"messages":[%b]%b' % (
-        dumps(conversation.id),
-        b",".join(conversation.messages),
-        b"," + dumps(head)[1:] if head else b"}",
-    )
-
-
-def _last_assistant_with(conversation: Conversation, content: str) -> int | None:
-    for index in range(len(conversation.messages) - 1, -1, -1):
-        if conversation.facts[index].role == "assistant":
-            message = Message.from_json(conversation.messages[index])
-            if message.content == content:
-                return index
-    return None

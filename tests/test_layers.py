@@ -36,6 +36,7 @@ CORE = (
     "document",
     "fingerprints",
     "kept",
+    "conversation",
     "store",
     "recorder",
     "observing",

@@ -17,12 +17,13 @@ from pytest_arena_state import (
     Message,
     recorder,
 )
+from pytest_arena_state import conversation as conversation_module
 from pytest_arena_state import kept as kept_module
 from pytest_arena_state import store as store_module
 from pytest_arena_state._wire import dumps, loads
 
 if TYPE_CHECKING:
-    from pytest_arena_state.store import Change
+    from pytest_arena_state.conversation import Change
 
 
 @pytest.fixture
@@ -298,6 +299,7 @@ def test_a_call_costs_the_same_however_long_the_conversation_is(run: ArenaRun, m
         return call
 
     monkeypatch.setattr(store_module, "dumps", counting_dumps)
+    monkeypatch.setattr(conversation_module, "dumps", counting_dumps)
     monkeypatch.setattr(kept_module, "dumps", counting_dumps)
     monkeypatch.setattr(store_module, "loads", counting_read(loads))
     monkeypatch.setattr(Message, "from_json", counting_read(from_json))

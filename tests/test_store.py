@@ -36,7 +36,7 @@ from pytest_arena_state import (
     ToolCall,
     ToolResult,
 )
-from pytest_arena_state.store import Change
+from pytest_arena_state.conversation import Change
 
 NOW = datetime(2026, 2, 11, 8, 30, 1, 500_000, UTC)
 
