@@ -51,6 +51,8 @@ class Conversation:
     head: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] | None = None
     lists: dict[str, list[bytes]] = field(default_factory=dict)
+    plain: bool = False
+    """It was saved once, and none of its messages has ``meta``."""
 
 
 _HEAD_OF = itemgetter(*_HEAD)

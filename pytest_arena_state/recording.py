@@ -277,7 +277,7 @@ class Recording:
         head: dict[str, Any] | None,
     ) -> None:
         texts = list(messages)
-        if not self._keep_raw and _RAW_MARK in b"".join(texts):
+        if not self._keep_raw and not log.conversation.plain and _RAW_MARK in b"".join(texts):
             texts = [self._without_raw(text) for text in texts]
         media = self._media
         if log.slim or (media is not None and texts and len(max(texts, key=len)) > media.limit):

@@ -474,14 +474,18 @@ class ArenaStateStore:
         for message in messages:
             if type(message) is not Message or message.meta:  # a mapping that was put there, or something to price
                 messages = [self._priced(_coerced(Message, message), problems) for message in messages]
+                plain = False
                 break
+        else:
+            plain = True
         texts, facts = kept_forms(messages, problems)
         length = len(texts)
         head = head_of(state, problems)
         conversation = Conversation(state.id, texts, facts, [None] * length, head)
         self._conversations[state.id] = conversation
         self._saved_last[state.id] = None
-        self._changed(Change("save", state.id, length, range(length), texts[:], head, problems=problems), conversation)
+        change = Change("save", state.id, length, range(length), texts[:], head, problems=problems)
+        self._changed(change, conversation, plain=plain)
 
     def _save_again(
         self, state: ConversationState, conversation: Conversation | None, added: Mapping[int, dict[str, Any]]
@@ -636,7 +640,8 @@ class ArenaStateStore:
         length = len(messages)
         self._changed(Change("save", conversation.id, length, indexes, texts, head, problems=problems), conversation)
 
-    def _changed(self, change: Change, conversation: Conversation) -> None:
+    def _changed(self, change: Change, conversation: Conversation, *, plain: bool = False) -> None:
+        conversation.plain = plain
         if self._on_change is not None:
             self._on_change(change, conversation)
 

@@ -774,6 +774,58 @@ def test_raw_requests_are_written_on_demand_alone(suite: Suite, run_args: list[s
     assert suite.index["completeness"]["redacted"] == counted
 
 
+def test_raw_requests_are_left_out_whatever_way_they_came(suite: Suite) -> None:
+    suite.write(
+        """
+        from pytest_arena_state import ConversationState, Message
+
+        RAW = {"_llm_raw_request": "asked"}
+
+        def plain(name):
+            return ConversationState(id=name, messages=[Message(role="assistant", content="hi")])
+
+        def test_with_the_first_save(arena_store):
+            arena_store.save({"id": "first", "messages": [{"role": "assistant", "content": "hi", "meta": RAW}]})
+
+        def test_added_in_place(arena_store):
+            state = plain("edited")
+            arena_store.save(state)
+            state.messages[0].meta = dict(RAW)
+            arena_store.save(state)
+
+        def test_appended(arena_store):
+            arena_store.save(plain("appended"))
+            arena_store.log_append("appended", 1, [Message(role="assistant", content="hi", meta=RAW)])
+
+        def test_copied(arena_store):
+            state = plain("original")
+            arena_store.save(state)
+            state.messages[0].meta = dict(RAW)
+            arena_store.save(state)
+            arena_store.fork("original", "copy")
+
+        def test_by_a_trace(arena_store):
+            arena_store.save(plain("traced"))
+            call = {"sequence": 1, "message_index": 0, "request": "asked"}
+            arena_store.save_with_trace(plain("traced"), {"llm_calls": [call]})
+
+        def test_with_the_last_message(arena_store):
+            arena_store.save(plain("updated"))
+            arena_store.update_last_assistant_message({"role": "assistant", "content": "hi", "meta": RAW})
+
+        def test_with_the_recorder(arena_run):
+            arena_run.assistant("hi", meta=RAW)
+        """
+    )
+
+    suite.run().assert_outcomes(passed=7)
+
+    assert len(suite.index["runs"]) == 7
+    for path in suite.results.iterdir():
+        assert "asked" not in path.read_text(encoding="utf-8"), path.name
+    assert suite.index["completeness"]["redacted"] == {"raw LLM requests and responses": 7}
+
+
 def test_what_the_ini_file_names_is_redacted(suite: Suite, run_args: list[str]) -> None:
     suite.pytester.makeini("[pytest]\narena_redact =\n    ACME-[0-9]+\n    tea leaf")
     suite.write(
