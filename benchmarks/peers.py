@@ -27,6 +27,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import peak
+
 ROOT = Path(__file__).resolve().parent.parent
 
 SUITE = """
@@ -146,7 +148,7 @@ def run(python: Path, folder: Path, suite: str, conftest: str, options: Iterable
     """Run a suite in a folder of its own."""
     folder.mkdir()
     (folder / "test_suite.py").write_text(suite, encoding="utf-8")
-    (folder / "conftest.py").write_text(conftest, encoding="utf-8")
+    (folder / "conftest.py").write_text(peak.CONFTEST + conftest, encoding="utf-8")
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment |= {"TESTS": str(tests)}
     command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
@@ -155,7 +157,7 @@ def run(python: Path, folder: Path, suite: str, conftest: str, options: Iterable
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"the suite failed: {' '.join(command)}")
-    return Cost(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    return Cost(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, peak.of(folder))
 
 
 def least(kind: str, python: Path, place: Path, conftest: str, options: Sequence[str], tests: int) -> Cost:

@@ -27,6 +27,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from peak import peak_mb
+
 TEXT = 200  # characters of a message
 MESSAGES = 8
 WORKERS = 2
@@ -171,8 +173,6 @@ STEPS: dict[str, tuple[Callable[[Path, Path], None], str, str]] = {
 
 def _child(step: str, folder: Path) -> dict[str, float]:
     """Do one step in this process."""
-    import resource
-
     import pytest_arena_state.cli  # what every step imports is no part of it
     import pytest_arena_state.recovery
     import pytest_arena_state.shards
@@ -183,14 +183,10 @@ def _child(step: str, folder: Path) -> dict[str, float]:
 
         assert duckdb.sql
 
-    def peak() -> float:
-        size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return size / (1e6 if sys.platform == "darwin" else 1e3)
-
     do, source, out = STEPS[step]
-    before, started = peak(), time.process_time()
+    before, started = peak_mb(), time.process_time()
     do(folder / source, folder / out)
-    return {"seconds": time.process_time() - started, "memory_mb": peak() - before}
+    return {"seconds": time.process_time() - started, "memory_mb": peak_mb() - before}
 
 
 def _measure(step: str, folder: Path) -> dict[str, float]:

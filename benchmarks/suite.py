@@ -24,6 +24,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import peak
+
 SUITE = """
 import os, pytest
 from pytest_arena_state import ConversationState, CostInfo, Message, RunMetadata
@@ -92,7 +94,7 @@ def run(folder: Path, arguments: Sequence[str], tests: int, *, save: bool, conft
     """Run the suite in a folder of its own."""
     folder.mkdir()
     (folder / "test_suite.py").write_text(SUITE, encoding="utf-8")
-    (folder / "conftest.py").write_text(conftest or ("" if save else STUB), encoding="utf-8")
+    (folder / "conftest.py").write_text(peak.CONFTEST + (conftest or ("" if save else STUB)), encoding="utf-8")
     environment = {**os.environ, "TESTS": str(tests), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # modules are compiled once, as everywhere
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "xdist"]
@@ -102,7 +104,7 @@ def run(folder: Path, arguments: Sequence[str], tests: int, *, save: bool, conft
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"the suite failed: {arguments}")
-    return Cost(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    return Cost(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, peak.of(folder))
 
 
 def compared(folder: Path, arguments: Sequence[str], tests: int, rounds: int) -> dict[str, float]:
