@@ -101,7 +101,9 @@ def test_the_view_can_be_made_of_every_form(
 # --- the benchmark ----------------------------------------------------------------------------------
 
 
+sys.path.append(str(BENCHMARK.parent))  # as it is for a script that runs by itself
 _BENCHMARK = runpy.run_path(str(BENCHMARK))
+sys.path.remove(str(BENCHMARK.parent))
 STEPS = _BENCHMARK["STEPS"]
 generate = _BENCHMARK["generate"]
 
