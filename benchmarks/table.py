@@ -15,21 +15,20 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+import peers
 import redaction
 import scale
 import store
 import suite
 
-IMPORTS_MODELS = f"{suite.STUB}\nfrom pytest_arena_state import Message\nassert Message\n"
+IMPORTS_MODELS = f"{suite.STUB}\nimport pytest_arena_state.models\n"
 STEPS = ("recover into .jsonl", "recover into files", "merge into .jsonl", "merge into files")
 
 
@@ -43,7 +42,7 @@ class Row(NamedTuple):
 
 
 def ratio(measure: str, wanted: float, measured: float) -> Row:
-    """Of a time over that of the bare suite."""
+    """Of a time over another one."""
     return Row(measure, f"{wanted:.2f}", f"{measured:.2f}", measured <= wanted)
 
 
@@ -54,19 +53,17 @@ def at_most(measure: str, wanted: float, measured: float, unit: str) -> Row:
 
 def unused(folder: Path, rounds: int) -> Iterator[Row]:
     """Installed and not used: `pytest --collect-only` on one test."""
-    (folder / "test_one.py").write_text("def test_it(): pass\n", encoding="utf-8")
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    python = Path(sys.executable)
     ratios = []
     for number in range(rounds + 1):
-        times = []
-        for without in (("-p", "no:arena_state"), ()):
-            command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--collect-only", *without]
-            started = time.perf_counter()
-            subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=True)
-            times.append(time.perf_counter() - started)
+        without, loaded = (
+            peers.run(python, folder / f"{number} {name}", peers.ONE, "", ("--collect-only", *options), 1).wall
+            for name, options in (("without", ("-p", "no:arena_state")), ("loaded", ()))
+        )
         if number:  # the first compiles modules
-            ratios.append(times[1] / times[0])
-    yield ratio("installed and unused: `--collect-only` of one test over the same without it", 1.02, median(ratios))
+            ratios.append(loaded / without)
+    what = "installed and unused: `--collect-only` of one test over the same without it"
+    yield ratio(what, 1.02, statistics.median(ratios))
 
 
 def suites(folder: Path, tests: int, rounds: int) -> Iterator[Row]:
@@ -98,10 +95,12 @@ def far_workers(folder: Path, tests: int, rounds: int) -> Iterator[Row]:
     for number in range(rounds):
         local, far = (
             suite.run(folder / f"{name} {number}", ("-n2", "--arena-results=out.jsonl"), tests, save=True, conftest=how)
-            for name, how in (("local", "import pytest_arena_state.session"), ("far", suite.FAR))
+            for name, how in (("local", ""), ("far", suite.FAR))
         )
         ratios.append(far.wall / local.wall)
-    yield ratio(f"{tests:,} tests of 10 KB, two workers on another disk, wall over local", 1.05, median(ratios))
+    yield ratio(
+        f"{tests:,} tests of 10 KB, two workers on another disk, wall over local", 1.05, statistics.median(ratios)
+    )
 
 
 def calls(rounds: int) -> Iterator[Row]:
@@ -122,11 +121,6 @@ def merges(folder: Path, numbers: list[int]) -> Iterator[Row]:
         yield at_most(what, scale.MEMORY_LIMIT, last["memory_mb"], "MB")
         slower = last["seconds"] / first["seconds"] / (last["runs"] / first["runs"])
         yield ratio(f"{what}: CPU time of a run over that among {first['runs']:,}", scale.LINEAR, slower)
-
-
-def median(values: list[float]) -> float:
-    """Of at least one."""
-    return statistics.median(values)
 
 
 def main() -> None:

@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from operator import itemgetter
 from typing import TYPE_CHECKING, TypeAlias
 
-from pydantic_core import to_json
-
 from ._times import ZERO_TIME, format_time
 from ._wire import dumps
 from .messages import CostInfo, Message
@@ -55,11 +53,7 @@ def kept_forms(
                     wire = cost.to_wire(problems, f"messages[{first + len(texts)}].cost_info")
                     end, facts = b',"cost_info":%b}' % dumps(wire), MessageFacts(role, (wire,))
                 if content:
-                    try:
-                        text = to_json(content)
-                    except Exception:  # noqa: BLE001 - of a lone surrogate, see `dumps`
-                        text = dumps(content)
-                    texts.append(b"".join((_BEGINNINGS[role], b',"content":', text, time, end)))
+                    texts.append(b"".join((_BEGINNINGS[role], b',"content":', dumps(content), time, end)))
                 else:
                     texts.append(b"".join((_BEGINNINGS[role], time, end)))
                 all_facts.append(facts)

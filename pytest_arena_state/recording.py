@@ -55,7 +55,7 @@ class _Log:
     named: bool = False
     """The journal has its id."""
     intact: bool = False
-    """The journal has everything of the last change; one that was cut short is made good by the next."""
+    """The journal has all of it; else it is written whole, at the next change or when the test ends."""
     slim: dict[int, MessageFacts] = field(default_factory=dict)
     """What the messages contribute whose media are in files of their own, by their positions."""
 
@@ -74,7 +74,7 @@ class StoreRecording:
         self.announced = False
         self.logs: dict[str, _Log] = {}
         self.missed = False
-        """Of some change not even that it was cut short could be noted."""
+        """Some change failed or was cut short on its way to the journal; the next one, or the end, makes it good."""
 
     def __call__(self, change: Change, conversation: Conversation) -> None:
         """Take a change of the store; called under the store's lock."""
@@ -166,7 +166,7 @@ class Recording:
                         self._make_good(store)
                     self._take(store, change, conversation)
         except BaseException as error:
-            store.missed = True  # the next save, or the end of the test, makes it good
+            store.missed = True
             if not isinstance(error, Exception):
                 raise
             # Our failure must not fail the test that saved. Near the end of the stack there is no room for more.
@@ -197,12 +197,10 @@ class Recording:
         if not log.intact:
             self._write_whole(store, log)
             return
-        log.intact = False
         if change.kind == "metadata":
             self._write(store, log, "metadata", b'"metadata":' + dumps(change.metadata), None)
         else:
             self._write_messages(store, log, change.length, change.indexes, change.messages, change.head)
-        log.intact = True
 
     def _make_good(self, store: StoreRecording) -> None:
         """Have everything written again, whole, at the next change of it or at the end."""

@@ -47,6 +47,8 @@ from .stored import open_results
 from .target import Form, Target
 
 if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
     from .staging import Ledger
 
 _LOCK_TIMEOUT = 60.0  # seconds; a session publishes 100,000 runs in less
@@ -70,9 +72,8 @@ def publish_lock(target: Target) -> Iterator[None]:
         OSError: It cannot be made.
         TimeoutError: Somebody else holds it for over a minute.
     """
-    from filelock import FileLock, Timeout
+    from filelock import FileLock
 
-    target.journals.mkdir(parents=True, exist_ok=True)
     path = target.journals / "publish.lock"
     deadline = time.monotonic() + _LOCK_TIMEOUT
     while True:
@@ -83,14 +84,7 @@ def publish_lock(target: Target) -> Iterator[None]:
             continue  # a session that just finished removed the folder
         lock = FileLock(path)
         try:  # around everything: a Ctrl-C may come as soon as it is locked
-            try:
-                lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
-                ours = _is_of(witness, path)
-            except Timeout:
-                raise TimeoutError(f"{path} is locked by another session for over {_LOCK_TIMEOUT:.0f} s") from None
-            finally:
-                os.close(witness)
-            if ours:
+            if _acquire(lock, witness, path, deadline):
                 try:
                     yield
                 finally:
@@ -103,15 +97,26 @@ def publish_lock(target: Target) -> Iterator[None]:
                 target.journals.rmdir()  # only when nobody else's journals are in it
 
 
-def _is_of(witness: int, path: Path) -> bool:
-    """Whether a path still means the file that has been held open since before it was locked.
+def _acquire(lock: BaseFileLock, witness: int, path: Path, deadline: float) -> bool:
+    """Lock, and close the witness.
 
-    It may have been removed between being opened and being locked.
+    Returns:
+        Whether the path still means the file that the witness has held open since before: somebody may have removed
+        it before it was locked.
     """
+    from filelock import Timeout
+
+    try:
+        lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
+    except Timeout:
+        os.close(witness)
+        raise TimeoutError(f"{path} is locked by another session for over {_LOCK_TIMEOUT:.0f} s") from None
     try:
         return os.fstat(witness).st_ino == path.stat().st_ino
     except OSError:
         return False
+    finally:
+        os.close(witness)
 
 
 def stems_of(target: Target) -> frozenset[str]:

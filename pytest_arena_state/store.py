@@ -471,13 +471,9 @@ class ArenaStateStore:
         # so the second one serialises the messages again to see what is new.
         problems: Problems = []
         messages: Sequence[Message] = state.messages
-        for message in messages:
-            if type(message) is not Message or message.meta:  # a mapping that was put there, or something to price
-                messages = [self._priced(_coerced(Message, message), problems) for message in messages]
-                plain = False
-                break
-        else:
-            plain = True
+        plain = all(type(message) is Message and not message.meta for message in messages)
+        if not plain:  # a mapping that was put there, or something to price
+            messages = [self._priced(_coerced(Message, message), problems) for message in messages]
         texts, facts = kept_forms(messages, problems)
         length = len(texts)
         head = head_of(state, problems)
