@@ -74,8 +74,8 @@ import pytest
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
     if hasattr(config, "workerinput"):
-        import pytest_arena_state.session as session
-        session._reads_token = lambda *args: False
+        import pytest_arena_state.worker as worker
+        worker._reads_token = lambda *args: False
 """
 
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from .models import RunResult
     from .reading import Target
-    from .session import Session, WorkerSession
+    from .session import Session
+    from .worker import WorkerSession
 
 
 class WorkerHooks(TestHooks):
@@ -287,7 +288,7 @@ def register(config: pytest.Config) -> None:
         told = _xdist.worker_told(config)
         if told is None:
             return
-        from .session import WorkerSession
+        from .worker import WorkerSession
 
         channel, settings, worker = told
         try:
@@ -315,7 +316,7 @@ def _report_dead_worker(channel: Any, worker: str, error: Exception) -> None:
 
     what = dumps({"what": f"everything of {worker}", "why": f"no journal: {type(error).__name__}: {error}"})
     with suppress(OSError):
-        channel.send(record_line("lost", what).decode("utf-8"))
+        channel.send(record_line("lost", what))
 
 
 __all__ = ["register"]

@@ -10,41 +10,44 @@ and with its lengths in front, so that a reader finds each message's bytes witho
 them. Replaying a journal twice gives the same as replaying it once.
 
 Writing takes no lock: no two processes share a journal. While a process lives it holds the
-operating system's lock on its journal. Reading uses every intact line, wherever the damage
-is, and counts the rest.
+operating system's lock on its journal.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import weakref
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import Any, Protocol, TypeAlias
 
 from ._system import System, make_folder
-from ._wire import loads
-
-if TYPE_CHECKING:
-    from io import FileIO
 
 JOURNAL_VERSION = 1
 SUFFIX = ".journal.jsonl"
-_PREFIX = b'{"crc":"'
-_INFIX = b'","r":'
-_START = len(_PREFIX) + 8 + len(_INFIX)  # where a record begins in its line
+#: Where pieces are in a file: an offset and a length for each. There are very many of them, and as numbers in a row
+#: they take an eighth of what objects do.
+Places: TypeAlias = "array[int]"
+
+PREFIX = b'{"crc":"'
+INFIX = b'","r":'
+START = len(PREFIX) + 8 + len(INFIX)  # where a record begins in its line
 _CHUNK = 1024 * 1024  # bytes that are copied at a time
 _JOURNAL_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 _KEPT_BACK_LIMIT = 64 * 1024 * 1024  # bytes of records that wait for a full disk to have room again
 
 
+def journal_paths(directory: Path) -> list[Path]:
+    """The journals of a session, in a stable order."""
+    return sorted(directory.glob(f"*{SUFFIX}"))
+
+
 def encode_line(record: bytes) -> bytes:
     """The line of a record, with its newline."""
-    return b"%b%08x%b%b}\n" % (_PREFIX, zlib.crc32(record), _INFIX, record)
+    return b"%b%08x%b%b}\n" % (PREFIX, zlib.crc32(record), INFIX, record)
 
 
 def record_line(kind: str, fields: bytes, values: Sequence[bytes] | None = None) -> bytes:
@@ -66,7 +69,20 @@ def record_parts(kind: str, fields: bytes, values: Sequence[bytes] | None = None
     start = b'{"k":"%b","len":[%b],%b,"tail":[' % (kind.encode("ascii"), lengths.encode("ascii"), fields[1:-1])
     tail = b",".join(values)
     checksum = zlib.crc32(b"]}", zlib.crc32(tail, zlib.crc32(start)))
-    return _PREFIX, b"%08x" % checksum, _INFIX, start, tail, b"]}}\n"
+    return PREFIX, b"%08x" % checksum, INFIX, start, tail, _END_OF_VALUES
+
+
+_END_OF_VALUES = b"]}}\n"
+
+
+def last_places(position: int, values: Sequence[bytes]) -> Places:
+    """Where the values of a record are, when its line ends at ``position``."""
+    offset = position - len(_END_OF_VALUES) - sum(map(len, values)) - max(len(values) - 1, 0)
+    places = array("q")
+    for value in values:
+        places.extend((offset, len(value)))
+        offset += len(value) + 1
+    return places
 
 
 # --- what a forked child must not keep ------------------------------------------------------
@@ -227,7 +243,7 @@ def _open_journal(path: Path) -> int:
 class ChannelSink:
     """A journal on another machine: every line goes over a channel at the moment of the save."""
 
-    def __init__(self, send: Callable[[str], None]) -> None:
+    def __init__(self, send: Callable[[bytes], None]) -> None:
         self._send = send
 
     def write_line(self, line: bytes) -> None:
@@ -236,7 +252,7 @@ class ChannelSink:
         Raises:
             OSError: The channel is closed, or the other side is gone.
         """
-        self._send(line.decode("utf-8"))
+        self._send(line)
 
     def close(self) -> None:
         """Nothing is held; the channel belongs to the worker."""
@@ -249,6 +265,8 @@ class JournalWriter:
         self._sink = sink
         self._kept_back: list[bytes] = []
         self._kept_back_bytes = 0
+        self.position = 0
+        """Bytes that the sink has taken; where lines begin, as long as it has refused none."""
         self.lost = 0
         """Records given up, because too much waited for room on the disk."""
         self.refusals = 0
@@ -268,6 +286,7 @@ class JournalWriter:
             return
         try:
             self._sink.write_line(lines)
+            self.position += len(lines)
         except OSError as error:
             self._refused(error)
             self._keep_back(_rest_of(lines, error))
@@ -356,139 +375,3 @@ else:
         # flock and not lockf: it belongs to the open file, so that closing another
         # descriptor of the same journal, as a reader does, does not release it.
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-# --- reading ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """Where bytes are in a journal."""
-
-    offset: int
-    length: int
-
-
-class PieceReader:
-    """Reads pieces of files, each of which it opens once; a context manager."""
-
-    def __init__(self) -> None:
-        self._streams: dict[Path, FileIO] = {}
-        self._last: tuple[Path | None, FileIO | None] = None, None  # mostly it is asked for again, and hashing is slow
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for stream in self._streams.values():
-            stream.close()
-
-    def read(self, path: Path, offset: int, length: int) -> bytes:
-        """The bytes of a piece.
-
-        Raises:
-            OSError: The file cannot be read, or has become shorter.
-        """
-        last, stream = self._last
-        if last is not path or stream is None:
-            stream = self._streams.get(path)
-            if stream is None:
-                # Pieces are as large as a buffer and in any order: a buffer would only copy them once more.
-                stream = self._streams[path] = path.open("rb", buffering=0)
-            self._last = path, stream
-        stream.seek(offset)
-        content = stream.read(length) or b""
-        if len(content) != length:
-            raise OSError(f"{path.name} has become shorter")
-        return content
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A record that was read; ``values`` says where the values of its tail are."""
-
-    fields: dict[str, Any]
-    values: tuple[Slice, ...] = ()
-
-
-@dataclass(slots=True)
-class Damage:
-    """What could not be used of a journal."""
-
-    lines: int = 0
-    """Lines in the middle that are not records."""
-    torn: bool = False
-    """The last line was cut off."""
-    newer: bool = False
-    """Written by a newer version: records of unknown kinds are passed over."""
-
-
-def read_records(path: Path, damage: Damage) -> Iterator[Record]:
-    """Every intact record of a journal, in order; what is not intact is counted in ``damage``.
-
-    Memory is bounded by the longest line. A journal that is still written to is read up to
-    its last whole line.
-
-    Raises:
-        OSError: The journal cannot be opened or read.
-    """
-    with path.open("rb") as stream:
-        offset = 0
-        cut_off = b""  # the line before, if it is no record
-        for line in stream:
-            start, offset = offset, offset + len(line)
-            if not line.endswith(b"\n"):
-                damage.torn = True
-                return
-            if line == b"\n":
-                continue
-            record = _decode(line, start)
-            # A line that could only be written in part is written again, whole, on the next one.
-            if cut_off and (line.startswith(cut_off) or cut_off.startswith(line[:-1])):
-                damage.lines -= 1
-            cut_off = b"" if record is not None else line[:-1]
-            if record is None:
-                damage.lines += 1
-                continue
-            if record.fields.get("k") == "journal":
-                version = record.fields.get("version")
-                damage.newer |= isinstance(version, int) and version > JOURNAL_VERSION
-            yield record
-
-
-def _decode(line: bytes, start: int) -> Record | None:
-    if not line.startswith(_PREFIX) or line[16:_START] != _INFIX or not line.endswith(b"}\n"):
-        return None
-    body = line[_START:-2]
-    try:
-        checksum = int(line[8:16], 16)
-    except ValueError:
-        return None
-    if zlib.crc32(body) != checksum:
-        return None
-    try:
-        return _parse(body, start + _START)
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None  # its checksum is right, so another program made it
-
-
-# Lengths stand right after the kind, where nothing that a user wrote can be mistaken for them.
-_LENGTHS = re.compile(rb'\{"k":"[a-z]+","len":\[([0-9,]*)\],')
-
-
-def _parse(body: bytes, offset: int) -> Record | None:
-    found = _LENGTHS.match(body)
-    if found is None:
-        fields = loads(body)
-        return Record(fields) if isinstance(fields, dict) else None
-    lengths = [int(length) for length in found.group(1).split(b",") if length]
-    end = len(body) - 2  # before the `]}` of the tail
-    position = end - sum(lengths) - max(len(lengths) - 1, 0)
-    if body[position - 8 : position] != b'"tail":[' or body[end:] != b"]}":
-        return None
-    fields = loads(body[: position - 8].rstrip(b",") + b"}")
-    slices = []
-    for length in lengths:
-        slices.append(Slice(offset + position, length))
-        position += length + 1
-    return Record(fields, tuple(slices))

@@ -14,12 +14,13 @@ from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import document
 from ._times import format_time
 from ._wire import dumps, loads
-from .journal import SUFFIX, Damage, PieceReader, Record, read_records
+from .journal import SUFFIX, Places, journal_paths
+from .journal_reading import Damage, PieceReader, Record, read_records
 from .large_media import folder_of
 from .staging import Ledger, read_ledger
 from .telemetry import facts_of
@@ -35,10 +36,7 @@ LOST_MESSAGE = (
 MOST_MISSING = 1_000_000  # messages in one journal; a record that is not ours may count up to any number
 
 
-#: Where messages are in their journal: an offset and a length for each, -1 and 0 for one that is lost.
-#: There are very many of them, and as numbers in a row they take an eighth of what objects do.
-Places: TypeAlias = "array[int]"
-_LOST = array("q", (-1, 0))
+_LOST = array("q", (-1, 0))  # in place of where a message is
 _ALIKE = 1000  # values that are kept to be shared
 T = TypeVar("T")
 
@@ -243,11 +241,6 @@ class Merged:
     """Runs of sessions that had died."""
     media: list[Path] = field(default_factory=list)
     """Folders of media that are too large for the runs."""
-
-
-def journal_paths(directory: Path) -> list[Path]:
-    """The journals of a session, in a stable order."""
-    return sorted(directory.glob(f"*{SUFFIX}"))
 
 
 CONTROLLER = "controller"  # the journal of xdist's controller, which runs no test
@@ -484,12 +477,10 @@ def mark_superseded(runs: Sequence[MergedRun]) -> None:
 class SliceReader(PieceReader):
     """Reads the runs of journals."""
 
-    def pieces(self, path: Path, places: Places) -> list[bytes]:
-        """Pieces of a journal."""
-        return [self.read(path, *place) for place in zip(places[::2], places[1::2], strict=True)]
-
     def messages(self, path: Path, places: Places) -> list[bytes]:
         """Messages; one that is lost is replaced by a note that says so."""
+        if -1 not in places:
+            return self.pieces(path, places)
         pairs = zip(places[::2], places[1::2], strict=True)
         return [LOST_MESSAGE if offset < 0 else self.read(path, offset, length) for offset, length in pairs]
 
@@ -510,7 +501,6 @@ __all__ = [
     "Merged",
     "MergedRun",
     "SliceReader",
-    "journal_paths",
     "mark_superseded",
     "merge_session",
     "read_journal",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import zlib
+from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -21,7 +22,7 @@ from . import document
 from ._system import now, now_ns
 from ._times import format_time
 from ._wire import dumps, loads
-from .journal import JOURNAL_VERSION, JournalWriter, record_line, record_parts, tell_of_forks
+from .journal import JOURNAL_VERSION, JournalWriter, last_places, record_line, record_parts, tell_of_forks
 from .models import RunResult
 from .reporting import EndedRun, Reporter, compose
 from .telemetry import MessageFacts, facts_of, media_outputs
@@ -30,6 +31,7 @@ from .verdict import PASSED
 
 if TYPE_CHECKING:
     from .conversation import Change, Conversation
+    from .journal import Places
     from .large_media import LargeMedia
     from .redaction import Redactor
     from .reporting import Unwritten
@@ -52,6 +54,8 @@ class _Log:
     changed: int = 0
     written: list[bytes] = field(default_factory=list)
     """The messages as they are in the journal."""
+    places: Places = field(default_factory=lambda: array("q"))
+    """Where they are in it, if somebody wants to know."""
     named: bool = False
     """The journal has its id."""
     intact: bool = False
@@ -118,6 +122,7 @@ class Recording:
         self._keep_raw = keep_raw
         self._on_run = on_run
         self._media = media
+        self._by_place = stager is not None and stager.by_place
         self._reporter = Reporter(self._append, self.trouble, redactor, stager)
         self._deleted = 0
         self._environment: dict[Any, Any] | None = None
@@ -257,7 +262,7 @@ class Recording:
         """Write a conversation as it is now: the first time, and after a change that was cut short."""
         conversation = log.conversation
         messages = conversation.messages
-        log.written = []
+        log.written, log.places = [], array("q")
         if messages or conversation.head or conversation.metadata is None:
             count = len(messages)
             self._write_messages(store, log, count, range(count), messages, conversation.head or None)
@@ -288,6 +293,8 @@ class Recording:
         if head is not None:
             fields += b',"head":' + dumps(head)
         texts = self._write(store, log, "save", fields, texts) or texts
+        if self._by_place:
+            self._note_places(log, length, indexes, texts)
         written = log.written
         if in_order and len(texts) == length:
             log.written = texts
@@ -298,6 +305,14 @@ class Recording:
                 written.append(text)
             else:
                 written[index] = text
+
+    def _note_places(self, log: _Log, length: int, indexes: Sequence[int], texts: list[bytes]) -> None:
+        """Note where messages are that the journal's last record brought."""
+        places = last_places(self.writer.position, texts)
+        known = log.places
+        del known[2 * length :]
+        for place, index in enumerate(indexes):
+            known[2 * index : 2 * index + 2] = places[2 * place : 2 * place + 2]
 
     def _write(
         self, store: StoreRecording, log: _Log, kind: str, fields: bytes, values: list[bytes] | None
@@ -400,6 +415,7 @@ class Recording:
             conversation.head.get("metadata") or {},
             _with_slim(conversation.facts, log.slim),
             log.written,
+            log.places,
             log.slim,
             store.context,
             verdict,
@@ -408,7 +424,8 @@ class Recording:
             return ended
         composed = self._changed_by_hooks(store, log, compose(ended))
         # The hook may have changed messages, and these were written then.
-        return ended._replace(version=log.version, messages=log.written, slim=log.slim, composed=composed)
+        ended = ended._replace(version=log.version, composed=composed)
+        return ended._replace(messages=log.written, places=log.places, slim=log.slim)
 
     def _changed_by_hooks(self, store: StoreRecording, log: _Log, composed: document.Composed) -> document.Composed:
         run = RunResult.from_json(document.compact(composed.before, log.conversation.messages, composed.after))

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from . import results
 from .errors import ResultsError
-from .merge import Merged, journal_paths, merge_session
+from .journal import journal_paths
+from .merge import Merged, merge_session
 from .packing import require
 from .recording import token_of
 from .results import Target

@@ -20,6 +20,7 @@ from .verdict import fill_in
 
 if TYPE_CHECKING:
     from .document import Composed
+    from .journal import Places
     from .redaction import Redactor
     from .staging import Stager
     from .telemetry import MessageFacts
@@ -47,6 +48,8 @@ class EndedRun(NamedTuple):
     facts: Sequence[MessageFacts]
     messages: Sequence[bytes]
     """As they are in the journal."""
+    places: Places
+    """Where these are in it, where the stager wants to know."""
     slim: Collection[int]
     """The messages among them whose media are in files of their own."""
     context: RunContext
@@ -186,7 +189,8 @@ class Reporter:
         run, composed = report.run, report.composed
         if run.slim:
             self._media_named |= names_in(run.messages[index] for index in run.slim)
-        stager.add(report.names, report.stem, report.parts, run.messages, (composed.before, composed.after))
+        fields = composed.before, composed.after
+        stager.add(report.names, report.stem, report.parts, run.messages, fields, run.places)
 
     def _redacted(self, report: _Report, parts: Sequence[bytes], names: bytes) -> _Report:
         assert self._stager is not None

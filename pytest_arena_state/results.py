@@ -36,7 +36,7 @@ from .index import (
     make_index,
 )
 from .index_reading import scan_index
-from .journal import PieceReader
+from .journal_reading import PieceReader
 from .large_media import FOLDER, PublishedMedia
 from .merge import Merged, SliceReader
 from .naming import digest
@@ -210,12 +210,19 @@ def publish(
                     media.keep(writer.kept(name))
                 index.add(name, kept[entry.place])
                 continue
-            if entry.source == RUN:
+            source = None if entry.source == RUN else merged.ledgers[entry.source]
+            text = None if source is None else reader.read(source.path, entry.row_offset, entry.row_length)
+            prompt_pack, ended = entry.prompt_pack, entry.ended
+            if source is None or source.in_journal:
                 try:
-                    before, messages, after, row = reader.report(merged.runs[entry.place])
-                    row = IndexRow.from_dict(row).to_dict()  # a journal may be anybody's
-                    prompt_pack, ended = str(before["PromptPack"]), str(after["EndTime"])
-                    parse_time(ended)
+                    if source is None:
+                        before, messages, after, row = reader.report(merged.runs[entry.place])
+                        row = IndexRow.from_dict(row).to_dict()  # a journal may be anybody's
+                        prompt_pack, ended = str(before["PromptPack"]), str(after["EndTime"])
+                        parse_time(ended)
+                    else:
+                        before, messages, after = source.report(entry.offset, entry.length, reader)
+                        row = loads(text or b"")
                 except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
                     lost.append({"what": entry.run_id, "why": f"its journal cannot be read: {error}"})
                     continue
@@ -226,17 +233,14 @@ def publish(
                         continue  # the same bytes are the same run
                     name = f"{name}~{entry.token}"
                 file = writer.add(name, body)
-                text = None
             else:
-                text = reader.read(merged.ledgers[entry.source].path, entry.row_offset, entry.row_length)
-                row = loads(text)
+                row = loads(text or b"")
                 told = repeats.told(entry.number, writer.staged(run)) if entry.number in repeats else None
                 if run.taken:
                     if writer.holds_staged(name, entry, told):
                         continue
                     name = f"{name}~{entry.token}"
                 file = writer.adopt(name, entry, told)
-                prompt_pack, ended = entry.prompt_pack, entry.ended
             if row.get("file") != file or run.superseded:
                 row = {"run_id": row["run_id"], "file": file, **row, "superseded": run.superseded}
                 row["file"], text = file, None
@@ -376,7 +380,7 @@ class _DirectoryWriter:
         self._staging = staging
         self._ledgers = ledgers
         self._own = staging / "own"
-        self._folders = [ledger.folder for ledger in ledgers if ledger.count]
+        self._folders = [ledger.folder for ledger in ledgers if ledger.count and not ledger.in_journal]
 
     def body(self, before: Any, messages: Any, after: Any) -> bytes:
         return document.lines(before, messages, after)

@@ -1,6 +1,6 @@
-"""What a process does during a session, without pytest: local, worker or controller.
+"""What the process does that pytest was started in, without pytest: it runs the tests itself, or controls workers.
 
-The process that ends a session publishes it: it merges the journals of the session, and of
+It ends the session and publishes it: it merges the journals of the session, and of
 sessions that died before theirs were published, and writes the results.
 """
 
@@ -12,22 +12,23 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import results
-from ._system import System, monotonic, now, now_ns
+from ._system import monotonic, now, now_ns
 from .attempts import TestRecorder
 from .errors import ArenaStateError, ResultsError
-from .journal import SUFFIX, ChannelSink, HeldFile, JournalFile, JournalWriter, is_held
-from .large_media import DEFAULT_LIMIT, LargeMedia, folder_of
-from .merge import CONTROLLER, Merged, journal_paths, merge_session
+from .journal import SUFFIX, HeldFile, JournalFile, JournalWriter, is_held, journal_paths
+from .large_media import DEFAULT_LIMIT
+from .merge import CONTROLLER, Merged, merge_session
 from .recording import Recording, token_of
 from .redaction import RedactionRules, Redactor
-from .staging import Stager
+from .staging import DiskStager, append_to_ledger
+from .worker import LEDGER_MARK, LOST_MARK, TOKEN_FILE, large_media
 
 if TYPE_CHECKING:
     from .index import Totals
@@ -36,9 +37,7 @@ if TYPE_CHECKING:
 
 _BIRTH = 10.0  # seconds in which a journal may exist without its first record
 _WORKER_PATIENCE = 15.0  # seconds that a publication waits for workers to end after an interruption
-_TOKEN_FILE = "session.token"
-_LOST_MARK = "lost"  # in place of a journal's name: how many records a worker could not write, and why
-_JOURNAL_NAME = re.compile(r"[A-Za-z0-9_-]+\.[0-9]+")  # of a forked child
+_JOURNAL_NAME = re.compile(rb"([A-Za-z0-9_-]+\.[0-9]+)\t")  # of a forked child
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,106 +50,6 @@ class Settings:
     """Bytes of one piece of media that stay in its run; 0 leaves all there."""
     config_file: str = ""
     """The file that configured the session, relative to its root; noted in the index."""
-
-
-class WorkerSession:
-    """A worker of xdist: writes its journal in place, or sends it to the controller."""
-
-    def __init__(
-        self,
-        told: Mapping[str, Any],
-        worker: str,
-        channel: Any,
-        *,
-        on_run: Callable[[RunResult], None] | None,
-        on_text: Callable[[str], str | None] | None,
-    ) -> None:
-        """Start recording.
-
-        Args:
-            told: What `Session.for_worker` returned on the controller.
-            worker: xdist's id of this worker.
-            channel: Of execnet, to the controller; used where the disk is not shared.
-            on_run: See `Recording`.
-            on_text: See `Redactor`.
-        """
-        directory = Path(told["directory"])
-        shared = _reads_token(directory, told["token"])
-
-        self._channel = channel
-        self._pid = os.getpid()
-        # A forked child must not use its parent's channel: their messages would mix. What it
-        # journals on its own disk, the worker passes on when it ends. The first child makes the folder:
-        # a worker that is killed, and had none, leaves nothing behind.
-        self._spool = None if shared else _temporary_folder()
-        spool = self._spool
-
-        def open_writer(name: str) -> JournalWriter:
-            if not shared and name == worker:
-                return JournalWriter(ChannelSink(channel.send))
-            if spool is not None:
-                with suppress(FileExistsError):
-                    System.mkdir(str(spool), 0o700)
-            return JournalWriter(JournalFile((spool or directory) / f"{name}{SUFFIX}"))
-
-        rules = dict(told["redaction"])
-        rules["patterns"] = tuple(rules["patterns"])
-        self.tests = TestRecorder(
-            Recording(
-                open_writer,
-                session=told["session"],
-                worker=worker,
-                redactor=Redactor(RedactionRules(**rules), hook=on_text),
-                keep_raw=told["keep_raw"],
-                on_run=on_run,
-                stager=Stager(directory, worker, told["form"], told["file"]) if shared and told["form"] else None,
-                media=_large_media(directory, told["media_limit"]) if shared else None,
-            )
-        )
-
-    def finish(self, reason: str = "") -> None:
-        """The worker runs no further test."""
-        self._pass_on()
-        self.tests.end(reason)
-        writer = self.tests.recording.writer
-        if writer.waiting + writer.lost and os.getpid() == self._pid:
-            with suppress(OSError):  # the disk took no more; the controller can say so
-                self._channel.send(f"{_LOST_MARK}\t{writer.waiting + writer.lost}\t{writer.last_error}")
-
-    def _pass_on(self) -> None:
-        spool, self._spool = self._spool, None
-        if spool is None or os.getpid() != self._pid:
-            return
-        for path in journal_paths(spool):
-            name = path.name.removesuffix(SUFFIX)
-            try:
-                with path.open(encoding="utf-8", newline="\n") as lines:
-                    for line in lines:
-                        self._channel.send(f"{name}\t{line}")
-            except OSError as error:
-                self.tests.recording.trouble(f"the journal of forked process {name} could not be sent: {error}")
-                return
-        shutil.rmtree(spool, ignore_errors=True)
-
-
-def _large_media(directory: Path, limit: int) -> LargeMedia | None:
-    return LargeMedia(folder_of(directory), limit) if limit > 0 else None
-
-
-def _temporary_folder() -> Path:
-    """A folder that is not there yet, and whose name nobody guesses."""
-    try:
-        above = tempfile.gettempdir()
-    except OSError:  # there is no place for temporary files; a child that needs one says so
-        above = os.curdir
-    return Path(above, f"arena-state-{secrets.token_hex(16)}")
-
-
-def _reads_token(directory: Path, token: str) -> bool:
-    try:
-        return (directory / _TOKEN_FILE).read_text(encoding="utf-8").partition("\n")[0] == token
-    except (OSError, ValueError):
-        return False
 
 
 @dataclass
@@ -196,11 +95,11 @@ class Session:
         self.problem = target.check()
         self._replaced = results.marks_of(target) if not self.problem else {}
         self.directory = self._make_directory()
-        (self.directory / _TOKEN_FILE).write_text(f"{self.token}\n{self.target.path}", encoding="utf-8")
+        (self.directory / TOKEN_FILE).write_text(f"{self.token}\n{self.target.path}", encoding="utf-8")
         if target.url:
             self._note_url()
         # Held until everything is published: the journals are released before that.
-        self._held = HeldFile(self.directory / _TOKEN_FILE)
+        self._held = HeldFile(self.directory / TOKEN_FILE)
         self._far: dict[str, JournalFile] = {}
         self._told: set[str] = set()
         self._lost: list[dict[str, str]] = []
@@ -218,8 +117,8 @@ class Session:
                 on_run=on_run,
                 stager=None
                 if controls_workers or self.problem
-                else Stager(self.directory, "main", target.form, target.path.name),
-                media=_large_media(self.directory, settings.media_limit),
+                else DiskStager(self.directory, "main", target.form, target.path.name),
+                media=large_media(self.directory, settings.media_limit),
             )
         )
         self.outcome: Outcome | None = None
@@ -229,7 +128,7 @@ class Session:
         directory = self.target.journals / self.id
         try:
             directory.mkdir(parents=True)
-            (directory / _TOKEN_FILE).touch()
+            (directory / TOKEN_FILE).touch()
         except OSError as error:
             self.problem = self.problem or f"{str(self.target.journals)!r}: {error.strerror}"
             directory = Path(tempfile.mkdtemp(prefix="arena-state-")) / self.id
@@ -262,19 +161,24 @@ class Session:
         """What takes the journal lines of a worker that cannot write them in place."""
         self._told.add(worker)
 
-        def receive(line: object) -> None:
-            name, tab, rest = str(line).partition("\t")
-            if tab and name == _LOST_MARK:
-                count, _, why = rest.partition("\t")
+        def receive(told: object) -> None:
+            line = told if isinstance(told, bytes) else str(told).encode("utf-8", "replace")
+            if line.startswith(LOST_MARK):
+                count, _, why = line.removeprefix(LOST_MARK).decode("utf-8", "replace").partition("\t")
                 self._lost.append({"what": f"{count} records of {worker}", "why": why})
                 return
-            if not tab or name.startswith("{") or not _JOURNAL_NAME.fullmatch(name):
-                name, rest = worker, str(line)
+            if line.startswith(LEDGER_MARK):
+                with suppress(OSError):  # a ledger that is not whole does not count
+                    append_to_ledger(self.directory, worker, line.removeprefix(LEDGER_MARK))
+                return
+            forked = _JOURNAL_NAME.match(line)
+            name = worker if forked is None else forked[1].decode("ascii")
+            line = line if forked is None else line[forked.end() :]
             try:
                 journal = self._far.get(name)
                 if journal is None:
                     journal = self._far[name] = JournalFile(self.directory / f"{name}{SUFFIX}")
-                journal.write_line(rest.encode("utf-8"))
+                journal.write_line(line)
             except OSError as error:
                 self._lost.append({"what": f"a record of {worker}", "why": error.strerror or str(error)})
 
@@ -405,7 +309,7 @@ def absorb(merged: Merged, other: Merged) -> None:
 def target_of(directory: Path) -> Path | None:
     """Where a session wanted its results, as its folder says."""
     try:
-        path = (directory / _TOKEN_FILE).read_text(encoding="utf-8").partition("\n")[2]
+        path = (directory / TOKEN_FILE).read_text(encoding="utf-8").partition("\n")[2]
     except (OSError, ValueError):
         return None
     return Path(path) if path else None
@@ -422,7 +326,7 @@ def dead_sessions(target: Target, own: Path | None) -> Iterator[Path]:
 def is_dead(directory: Path) -> bool:
     """Whether no process of a session lives."""
     journals = journal_paths(directory)
-    if is_held(directory / _TOKEN_FILE):
+    if is_held(directory / TOKEN_FILE):
         return False
     for path in journals:
         try:
@@ -450,7 +354,6 @@ __all__ = [
     "Outcome",
     "Session",
     "Settings",
-    "WorkerSession",
     "absorb",
     "dead_sessions",
     "is_dead",

@@ -4,13 +4,17 @@ A process writes each run when its test has ended: a file of its own, or a line 
 for all. What is left to do when the session ends is to put names, order and index to them.
 The ledger says what is where. It counts only when it is whole, which its last line tells;
 a process that died leaves none, and its journal has everything.
+
+A worker on another disk sends its journal to the controller, and at the end of that its ledger: where in the journal
+the parts of each run are, so that nobody needs to read it all to find them.
 """
 
 from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from os import getpid  # by name: a test may replace what the module has
@@ -20,11 +24,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from . import document
 from ._system import make_folder, write_file
 from ._wire import dumps, loads
+from .journal import SUFFIX
 
 if TYPE_CHECKING:
+    from .journal import JournalWriter, Places
+    from .journal_reading import PieceReader
     from .target import Form
 
-LEDGER = ".ledger"
+_LEDGER = ".ledger"
 _PART = ".part"
 _FLUSH = 256 * 1024  # bytes that wait in memory before they are written at once
 _APPENDING = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
@@ -44,7 +51,7 @@ class StagedRun(NamedTuple):
     """Within the folder of its process; empty where all runs are in one file."""
     offset: int
     length: int
-    """Where it is in that one file."""
+    """Where it is in that one file; where runs stay in the journal, where the ledger says more of it."""
     prompt_pack: str
     ended: str
     row_offset: int = 0
@@ -53,35 +60,29 @@ class StagedRun(NamedTuple):
 
 
 class Stager:
-    """Writes the finished runs of this process, and the ledger when it ends.
+    """Keeps a ledger of the finished runs of this process, for the publication.
 
     Nothing in here raises: when something cannot be written, there is no ledger, and the
     publication goes by the journal.
     """
 
-    def __init__(self, session: Path, name: str, form: Form, shown: str) -> None:
+    by_place = False
+    """The runs stay in the journal, and the ledger says where they are in it."""
+
+    def __init__(self, form: Form, shown: str) -> None:
         """Prepare; touches no disk.
 
         Args:
-            session: The folder of the session.
-            name: Of this process's journal.
             form: Of the results.
             shown: The name of the results' file, for rows of the index.
         """
-        self._shown = shown
-        self._folder = staged_folder(session, name)
-        self._prefix = f"{self._folder}{os.sep}"
-        self._ledger = session / f"{name}{LEDGER}"
-        self._part = session / f"{name}{_PART}"
         self._form = form
+        self._shown = shown
         self._pid = getpid()
         self._broken = False
-        self._started = False
         self._lines = _Waiting()
-        self._bodies = _Waiting()
         self._checksum = 0
         self._count = 0
-        self._offset = 0
 
     def file_of(self, stem: str) -> str:
         """What a row of the index says of the file."""
@@ -94,8 +95,9 @@ class Stager:
         report: Sequence[bytes],
         messages: Sequence[bytes],
         fields: tuple[Mapping[str, Any], Mapping[str, Any]],
+        places: Places,
     ) -> None:
-        """Write a run.
+        """Write down a run.
 
         Args:
             names: Its node id, attempt, run id and conversation id.
@@ -103,26 +105,100 @@ class Stager:
             report: JSON, each: what stands before its messages, what follows, and its row of the index.
             messages: JSON, each.
             fields: The first two of the report, not serialised.
+            places: Of the messages in the journal, where runs stay there.
         """
         if self._broken or getpid() != self._pid:
             return
-        before, after, row = report
+        before, after = fields
         try:
-            if self._form == "directory":
-                file, offset, length = self._write_file(stem, document.lines(fields[0], messages, fields[1])), 0, 0
-            else:
-                file, offset = "", self._offset
-                length = self._bodies.add(*document.pieces(before, messages, after))
-                self._offset += length
-                if self._bodies.size > _FLUSH:
-                    self._bodies.append_to(self._part)
+            where, further = self._keep(stem, report, messages, fields, places)
+            entry = [*names, stem, *where, before["PromptPack"], after["EndTime"]]
+            told = (dumps(entry), b"\t", report[2], b"\t", dumps(after["conversation_assertions"]), *further, b"\n")
+            self._lines.add(*told)
             self._count += 1
-            entry = [*names, stem, file, offset, length, fields[0]["PromptPack"], fields[1]["EndTime"]]
-            self._lines.add(dumps(entry), b"\t", row, b"\t", dumps(fields[1]["conversation_assertions"]), b"\n")
             if self._lines.size > _FLUSH:
                 self._flush()
         except OSError:
             self._broken = True
+
+    def _keep(
+        self,
+        stem: str,
+        report: Sequence[bytes],
+        messages: Sequence[bytes],
+        fields: tuple[Mapping[str, Any], Mapping[str, Any]],
+        places: Places,
+    ) -> tuple[tuple[str, int, int], tuple[bytes, ...]]:
+        """See that the run is kept; returns its file, its place in it, and what else the ledger says of it."""
+        raise NotImplementedError
+
+    def _write(self, content: bytes) -> None:
+        """Append to the ledger."""
+        raise NotImplementedError
+
+    def _finish(self) -> Mapping[str, Any]:
+        """Complete what is beside the ledger; returns what the ledger says of it."""
+        raise NotImplementedError
+
+    def _flush(self) -> None:
+        content = self._lines.taken()
+        self._checksum = zlib.crc32(content, self._checksum)
+        self._write(content)
+
+    def end(self, account: Mapping[str, Any]) -> None:
+        """Finish the ledger.
+
+        Args:
+            account: What the journal says beside the runs.
+        """
+        if self._broken or getpid() != self._pid:
+            return
+        with suppress(OSError):
+            beside = self._finish()
+            self._flush()
+            crc = f"{self._checksum:08x}"
+            self._write(dumps({"account": dict(account), "count": self._count, **beside, "crc": crc}) + b"\n")
+        self._broken = True
+
+
+class DiskStager(Stager):
+    """Writes the runs as they will be published, beside the journal."""
+
+    def __init__(self, session: Path, name: str, form: Form, shown: str) -> None:
+        """Prepare; touches no disk.
+
+        Args:
+            session: The folder of the session.
+            name: Of this process's journal.
+            form: Of the results.
+            shown: The name of the results' file, for rows of the index.
+        """
+        super().__init__(form, shown)
+        self._folder = staged_folder(session, name)
+        self._prefix = f"{self._folder}{os.sep}"
+        self._session = session
+        self._name = name
+        self._part = str(session / f"{name}{_PART}")
+        self._started = False
+        self._bodies = _Waiting()
+        self._offset = 0
+
+    def _keep(
+        self,
+        stem: str,
+        report: Sequence[bytes],
+        messages: Sequence[bytes],
+        fields: tuple[Mapping[str, Any], Mapping[str, Any]],
+        places: Places,
+    ) -> tuple[tuple[str, int, int], tuple[bytes, ...]]:
+        if self._form == "directory":
+            return (self._write_file(stem, document.lines(fields[0], messages, fields[1])), 0, 0), ()
+        offset = self._offset
+        length = self._bodies.add(*document.pieces(report[0], messages, report[1]))
+        self._offset += length
+        if self._bodies.size > _FLUSH:
+            write_file(self._part, _APPENDING, self._bodies.taken())
+        return ("", offset, length), ()
 
     def _write_file(self, stem: str, body: bytes) -> str:
         if not self._started:
@@ -138,29 +214,59 @@ class Stager:
             else:
                 return name
 
-    def _flush(self) -> None:
-        self._checksum = zlib.crc32(self._lines.append_to(self._ledger), self._checksum)
+    def _write(self, content: bytes) -> None:
+        append_to_ledger(self._session, self._name, content)
 
-    def end(self, account: Mapping[str, Any]) -> None:
-        """Finish the ledger.
+    def _finish(self) -> Mapping[str, Any]:
+        if self._bodies.size:
+            write_file(self._part, _APPENDING, self._bodies.taken())
+        return {"size": self._offset}
+
+
+class PlaceStager(Stager):
+    """Of a worker on another disk: the controller has its journal, and the ledger says where in it the runs are."""
+
+    by_place = True
+
+    def __init__(self, send: Callable[[bytes], object], journal: JournalWriter, form: Form, shown: str) -> None:
+        """Prepare.
 
         Args:
-            account: What the journal says beside the runs.
+            send: Takes pieces of the ledger.
+            journal: Of this process.
+            form: Of the results.
+            shown: The name of the results' file, for rows of the index.
         """
-        if self._broken or getpid() != self._pid:
-            return
-        with suppress(OSError):
-            if self._bodies.size:
-                self._bodies.append_to(self._part)
-            self._flush()
-            last = {
-                "account": dict(account),
-                "count": self._count,
-                "size": self._offset,
-                "crc": f"{self._checksum:08x}",
-            }
-            write_file(str(self._ledger), _APPENDING, dumps(last) + b"\n")
-        self._broken = True
+        super().__init__(form, shown)
+        self._send = send
+        self._journal = journal
+
+    def _keep(
+        self,
+        stem: str,
+        report: Sequence[bytes],
+        messages: Sequence[bytes],
+        fields: tuple[Mapping[str, Any], Mapping[str, Any]],
+        places: Places,
+    ) -> tuple[tuple[str, int, int], tuple[bytes, ...]]:
+        self._check()
+        return ("", 0, 0), (b"\t", report[0], b"\t", report[1], b"\t", dumps(places.tolist()))
+
+    def _write(self, content: bytes) -> None:
+        self._send(content)
+
+    def _finish(self) -> Mapping[str, Any]:
+        self._check()
+        return {"size": self._journal.position, "in_journal": True}
+
+    def _check(self) -> None:
+        """See that the journal is all that was written to it.
+
+        Raises:
+            OSError: It is not, so nobody knows where anything is.
+        """
+        if self._journal.refusals:
+            raise OSError(self._journal.last_error)
 
 
 class _Waiting:
@@ -177,16 +283,20 @@ class _Waiting:
         self.size += length
         return length
 
-    def append_to(self, path: Path) -> bytes:
-        """Write what waits; returns it.
-
-        Raises:
-            OSError: It cannot be written, or not whole.
-        """
+    def taken(self) -> bytes:
+        """What waits, and waits no longer."""
         content = b"".join(self._pieces)
-        write_file(str(path), _APPENDING, content)
         self._pieces, self.size = [], 0
         return content
+
+
+def append_to_ledger(session: Path, name: str, piece: bytes) -> None:
+    """Append a piece to the ledger of a process.
+
+    Raises:
+        OSError: It cannot be written, or not whole.
+    """
+    write_file(str(session / f"{name}{_LEDGER}"), _APPENDING, piece)
 
 
 def staged_folder(session: Path, name: str) -> Path:
@@ -202,10 +312,12 @@ class Ledger:
     path: Path
     folder: Path
     part: Path
+    """All runs in one file; where ``in_journal``, the journal that they stay in."""
     count: int
     size: int
     """Of ``part``, in bytes."""
     account: dict[str, Any]
+    in_journal: bool = False
 
     def runs(self) -> Iterator[StagedRun]:
         """The runs, in the order in which they ended.
@@ -216,14 +328,33 @@ class Ledger:
         with self.path.open("rb") as stream:
             start = 0
             for _, line in zip(range(self.count), stream, strict=False):
-                head, row, _ = line.split(b"\t")
-                yield StagedRun._make((*loads(head), start + len(head) + 1, len(row)))
+                head, row, told, *_ = line.split(b"\t", 3)
+                names = loads(head)
+                row_start = start + len(head) + 1
+                if self.in_journal:
+                    begin = row_start + len(row) + len(told) + 2
+                    names[6:8] = begin, start + len(line) - 1 - begin
+                yield StagedRun._make((*names, row_start, len(row)))
                 start += len(line)
+
+    def report(self, offset: int, length: int, reader: PieceReader) -> tuple[Any, list[bytes], Any]:
+        """A run that stays in the journal: what stands before its messages, these, and what follows.
+
+        Args:
+            offset: In the ledger, as `runs` says.
+            length: Likewise.
+            reader: Of the ledger and of the journal.
+
+        Raises:
+            OSError: One of the files cannot be read, or has become shorter.
+        """
+        before, after, places = reader.read(self.path, offset, length).split(b"\t")
+        return loads(before), reader.pieces(self.part, array("q", loads(places))), loads(after)
 
 
 def read_ledger(session: Path, name: str, form: Form) -> Ledger | None:
     """The ledger of a process, if it is whole and what it names is there."""
-    path = session / f"{name}{LEDGER}"
+    path = session / f"{name}{_LEDGER}"
     try:
         with path.open("rb") as stream:
             checksum = count = 0
@@ -241,14 +372,16 @@ def read_ledger(session: Path, name: str, form: Form) -> Ledger | None:
     account = end.get("account")
     if not isinstance(account, dict) or not isinstance(end.get("size"), int):
         return None
-    ledger = Ledger(name, path, staged_folder(session, name), session / f"{name}{_PART}", count, end["size"], account)
+    in_journal = end.get("in_journal") is True
+    part = session / f"{name}{SUFFIX if in_journal else _PART}"
+    ledger = Ledger(name, path, staged_folder(session, name), part, count, end["size"], account, in_journal)
     return ledger if _has_all(ledger, form) else None
 
 
 def _has_all(ledger: Ledger, form: Form) -> bool:
     """Whether what was written is still there: somebody may have emptied the folder since."""
     try:
-        if form == "directory":
+        if form == "directory" and not ledger.in_journal:
             with os.scandir(ledger.folder) as found:
                 return sum(1 for _ in found) == ledger.count
         return (ledger.part.stat().st_size if ledger.size else 0) == ledger.size
@@ -256,4 +389,13 @@ def _has_all(ledger: Ledger, form: Form) -> bool:
         return ledger.count == 0
 
 
-__all__ = ["Ledger", "StagedRun", "Stager", "read_ledger", "staged_folder"]
+__all__ = [
+    "DiskStager",
+    "Ledger",
+    "PlaceStager",
+    "StagedRun",
+    "Stager",
+    "append_to_ledger",
+    "read_ledger",
+    "staged_folder",
+]

@@ -15,8 +15,8 @@ from pathlib import Path
 from . import document
 from .errors import ResultsError
 from .index import Index, IndexRow
-from .journal import is_held
-from .merge import Merged, MergedRun, SliceReader, journal_paths, merge_session
+from .journal import is_held, journal_paths
+from .merge import Merged, MergedRun, SliceReader, merge_session
 from .naming import name_runs
 
 _LIVING = "the session still runs"

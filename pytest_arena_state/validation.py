@@ -16,8 +16,9 @@ from ._text import shortened
 from ._wire import loads
 from .errors import ResultsError
 from .index_reading import IndexScan, scan_index
+from .journal import journal_paths
 from .large_media import folder_of, names_in, problem_of
-from .merge import journal_paths, read_journal
+from .merge import read_journal
 from .models import RunResult
 from .stored import StoredResults, StoredRun, Texts, kind_of, nothing_there, open_results
 from .target import form_of, is_url

@@ -59,8 +59,8 @@ import os, pytest
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
     if hasattr(config, "workerinput") and "FAR" in os.environ:
-        import pytest_arena_state.session as session
-        session._reads_token = lambda *args: False
+        import pytest_arena_state.worker as worker
+        worker._reads_token = lambda *args: False
 """
 
     def __init__(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,15 +17,13 @@ from pytest_arena_state._system import System
 from pytest_arena_state._wire import dumps, loads
 from pytest_arena_state.journal import (
     JOURNAL_VERSION,
-    Damage,
     JournalFile,
     JournalWriter,
-    Record,
     encode_line,
     is_held,
-    read_records,
     record_line,
 )
+from pytest_arena_state.journal_reading import Damage, Record, read_records
 from pytest_arena_state.merge import Merged, MergedRun, SliceReader, merge_session
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_arena_state._wire import loads
-from pytest_arena_state.journal import SUFFIX
-from pytest_arena_state.merge import Merged, MergedRun, SliceReader, journal_paths, merge_session
+from pytest_arena_state.journal import SUFFIX, journal_paths
+from pytest_arena_state.merge import Merged, MergedRun, SliceReader, merge_session
 from pytest_arena_state.results import Target, publish
 from pytest_arena_state.verdict import PhaseReport
 

@@ -16,17 +16,22 @@ from pytest_arena_state.redaction import RedactionRules
 from pytest_arena_state.results import Target, publish, publish_lock
 from pytest_arena_state.session import Session, Settings
 from pytest_arena_state.verdict import PhaseReport
+from pytest_arena_state.worker import WorkerSession
 
 FORMS = ("out", "out.jsonl", "out.json", "out.jsonl.gz", "out.jsonl.zst")
 PASSED = tuple(PhaseReport(when=when, outcome="passed") for when in ("setup", "call", "teardown"))
 
 
+RULES = RedactionRules(patterns=("code name [a-z]+",))
+
+
 def begin(path: Path, on_run: Callable[[RunResult], None] | None = None) -> Session:
-    redaction = RedactionRules(patterns=("code name [a-z]+",))
-    return Session(Target(path, path.name), Settings(redaction=redaction), controls_workers=False, on_run=on_run)
+    return Session(Target(path, path.name), Settings(redaction=RULES), controls_workers=False, on_run=on_run)
 
 
-def save(session: Session, nodeid: str, *ids: str, outcome: str = "passed", text: str = "hello") -> None:
+def save(
+    session: Session | WorkerSession, nodeid: str, *ids: str, outcome: str = "passed", text: str = "hello"
+) -> None:
     """Run a test that saves conversations."""
     store = session.tests.store_for(session.tests.begin(nodeid, nodeid), {"labels": {"of": "the marker"}})
     for name in ids:
@@ -39,7 +44,7 @@ def save(session: Session, nodeid: str, *ids: str, outcome: str = "passed", text
         session.tests.report(nodeid, PhaseReport("call", outcome, "it failed") if failed else report)
 
 
-def suite(session: Session) -> None:
+def suite(session: Session | WorkerSession) -> None:
     """Everything that makes runs differ: names, attempts, secrets, what is deleted, empty or said by no test."""
     save(session, "test_b", "b", "a")
     save(session, "test_a", "b", "B", outcome="failed")
@@ -344,3 +349,136 @@ def test_messages_that_change_in_any_order_stay_in_theirs(tmp_path: Path) -> Non
         session.tests.report("test_a", report)
 
     assert contents(session) == {"a": ["first", "second"]}
+
+
+# --- a worker on another disk --------------------------------------------------------------------
+
+
+class Channel:
+    """To a controller that takes everything at once, unless it is told to refuse."""
+
+    def __init__(self, receive: Callable[[object], None]) -> None:
+        self._receive = receive
+        self.refuses = False
+
+    def send(self, item: object) -> None:
+        if self.refuses:
+            raise OSError("cannot send (already closed?)")
+        self._receive(item)
+
+
+def begin_far(path: Path, on_run: Callable[[RunResult], None] | None = None) -> tuple[Session, WorkerSession, Channel]:
+    session = Session(Target(path, path.name), Settings(redaction=RULES), controls_workers=True)
+    channel = Channel(session.receiver("gw0"))
+    told = session.for_worker() | {"directory": str(path.parent / "on another disk")}
+    return session, WorkerSession(told, "gw0", channel, on_run=on_run, on_text=None), channel
+
+
+def edits(worker: WorkerSession) -> None:
+    """A test that puts messages of many saves into one conversation, changes some and drops others."""
+    store = worker.tests.store_for(worker.tests.begin("test_edits", "test_edits"), {})
+    messages = [{"role": "user", "content": f"message {number}"} for number in range(6)]
+    for length in (2, 5, 6):
+        store.save({"id": "edited", "messages": messages[:length]})
+    messages[1] = {"role": "user", "content": "another one"}
+    store.save({"id": "edited", "messages": messages[:4]})
+    store.log_append("edited", 4, [{"role": "assistant", "content": "the last"}])
+    store.save_metadata("nothing said", {"run_id": "nothing said"})
+    for report in PASSED:
+        worker.tests.report("test_edits", report)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("hook", [False, True], ids=["plain", "with a hook"])
+def test_a_far_worker_says_where_in_its_journal_the_runs_are(tmp_path: Path, form: str, hook: bool) -> None:
+    def on_run(run: RunResult) -> None:
+        run.session_tags = ["seen"]
+        if run.messages:
+            run.messages[-1].content += " and seen"
+
+    (tmp_path / "one").mkdir()
+    session, worker, _ = begin_far(tmp_path / "one" / form, on_run if hook else None)
+    suite(worker)
+    edits(worker)
+    for number in range(20):
+        save(worker, f"test_more[{number}]", f"more-{number}")
+    worker.finish()
+    assert merge_session(session.directory, staged_as=session.target.form).ledgers
+
+    by_place, merged = finish_both_ways(session, tmp_path / "two")
+
+    assert sorted(by_place) == sorted(merged)
+    for name, content in by_place.items():
+        assert content == merged[name], name
+    runs = {run.run_id: [message.content for message in run.messages] for run in load_results(tmp_path / "one" / form)}
+    end = " and seen" if hook else ""
+    assert runs["edited"] == ["message 0", "another one", "message 2", "message 3", f"the last{end}"]
+    assert runs["nothing said"] == []
+
+
+@pytest.mark.parametrize("form", ["out", "out.jsonl"])
+def test_nobody_reads_the_journal_of_a_far_worker_that_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """A session would wait for that, run by run, where workers on this disk have done the work before."""
+    from pytest_arena_state import merge
+
+    session, worker, _ = begin_far(tmp_path / form)
+    suite(worker)
+    worker.finish()
+    read, read_journal = list[str](), merge.read_journal
+
+    def note(path: Path) -> merge.JournalContents:
+        read.append(path.name)
+        return read_journal(path)
+
+    monkeypatch.setattr(merge, "read_journal", note)
+    outcome = session.finish()
+
+    assert read == ["controller.journal.jsonl"]
+    assert len(load_results(tmp_path / form)) == 15
+    assert (outcome.merged.workers, outcome.merged.deleted, outcome.merged.lost) == (["gw0"], 1, [])
+
+
+def cut_far_ledger(session: Session) -> None:
+    ledger = session.directory / "gw0.ledger"
+    ledger.write_bytes(ledger.read_bytes()[:-20])
+
+
+def remove_far_ledger(session: Session) -> None:
+    (session.directory / "gw0.ledger").unlink()
+
+
+def repeat_a_line(session: Session) -> None:
+    journal = session.directory / "gw0.journal.jsonl"
+    first, rest = journal.read_bytes().split(b"\n", 1)
+    journal.write_bytes(b"%b\n%b\n%b" % (first, first, rest))
+
+
+@pytest.mark.parametrize("damage", [cut_far_ledger, remove_far_ledger, repeat_a_line])
+def test_the_journal_of_a_far_worker_is_read_where_its_ledger_does_not_fit(
+    tmp_path: Path, damage: Callable[[Session], None]
+) -> None:
+    session, worker, _ = begin_far(tmp_path / "out.jsonl")
+    for name in "abc":
+        save(worker, f"test_{name}", name, text=f"hello {name}")
+    worker.finish()
+
+    damage(session)
+
+    assert contents(session) == {name: [f"hello {name}"] * 2 for name in "abc"}
+    assert not read_index(tmp_path / "out.jsonl").completeness.lost
+
+
+def test_a_far_worker_that_was_refused_once_does_not_say_where_its_runs_are(tmp_path: Path) -> None:
+    """What was refused comes later, and then everything is elsewhere."""
+    session, worker, channel = begin_far(tmp_path / "out.jsonl")
+    save(worker, "test_a", "a")
+    channel.refuses = True
+    save(worker, "test_b", "b")
+    channel.refuses = False
+    save(worker, "test_c", "c")
+    worker.finish()
+
+    assert not (session.directory / "gw0.ledger").exists()
+    assert contents(session) == {name: ["hello", "hello"] for name in "abc"}

@@ -227,6 +227,25 @@ def test_an_alone_process_that_dies_leaves_its_journal_to_the_next(suite: Suite)
     assert not (suite.path / "arena-results.journals").exists()
 
 
+def test_workers_do_not_import_what_publishes(suite: Suite) -> None:
+    """Each of them would wait for it before its first test."""
+    suite.write(
+        """
+import sys
+
+def test_it(arena_run):
+    arena_run.user("hello")
+    for module in ("index", "journal_reading", "merge", "results", "session"):
+        assert f"pytest_arena_state.{module}" not in sys.modules
+    assert "filelock" not in sys.modules
+"""
+    )
+
+    suite.run_apart("-n1").assert_outcomes(passed=1)
+
+    assert suite.only_run().messages[0].content == "hello"
+
+
 # --- workers on other machines --------------------------------------------------------------------
 
 

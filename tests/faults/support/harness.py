@@ -49,8 +49,8 @@ def talk(arena_store, request):
 FAR = """
 import os
 if os.environ.get("PYTEST_XDIST_WORKER"):
-    import pytest_arena_state.session as session
-    session._reads_token = lambda directory, token: False
+    import pytest_arena_state.worker as worker
+    worker._reads_token = lambda directory, token: False
 """
 
 MODES: Mapping[str, Sequence[str]] = {
