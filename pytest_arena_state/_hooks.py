@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import _junit, _xdist, termination
+from . import _xdist, termination
 from ._test_hooks import HOOKS_KEY, TestHooks, name_of_interruption
 from ._text import printable
 from .after_session import ReportsAfterSession
@@ -304,8 +304,11 @@ def register(config: pytest.Config) -> None:
         hooks = SessionHooks(config)
     config.stash[HOOKS_KEY] = hooks
     config.pluginmanager.register(hooks, "arena_state_session")
-    # After them: of hooks that want to be first, the one that came last is.
-    _junit.register(config, hooks)
+    if config.getoption("xmlpath", None):
+        from ._junit import JUnitProperties
+
+        # After the others: of hooks that want to be first, the one that came last is.
+        config.pluginmanager.register(JUnitProperties(config, hooks), "arena_state_junit")
 
 
 def _report_dead_worker(channel: Any, worker: str, error: Exception) -> None:

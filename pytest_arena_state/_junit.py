@@ -135,10 +135,4 @@ def _junit_xml(config: pytest.Config) -> Any:
     return config.stash.get(xml_key, None)
 
 
-def register(config: pytest.Config, hooks: _Hooks) -> None:
-    """Add properties to the file, where one is wanted."""
-    if config.getoption("xmlpath", None):
-        config.pluginmanager.register(JUnitProperties(config, hooks), "arena_state_junit")
-
-
-__all__ = ["JUnitProperties", "properties_of", "register"]
+__all__ = ["JUnitProperties", "properties_of"]

@@ -26,7 +26,7 @@ def plural(count: int, noun: str) -> str:
 def usd(amount: float) -> str:
     """Dollars with two digits, or with as many as a small amount needs to be told from nothing."""
     if not amount or abs(amount) >= 1:
-        return f"${amount:,.2f}"
+        return f"${amount:,.2f}" if abs(amount) < 1e15 else f"${amount:.3g}"
     if abs(amount) < 0.0001:
         return f"${amount:.2g}"
     whole, _, digits = f"{amount:.4f}".partition(".")

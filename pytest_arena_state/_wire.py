@@ -15,7 +15,7 @@ import json
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -557,16 +557,21 @@ def _write_plain_list(items: type) -> _Converter:
     # Lists and maps can be edited in place, past the model's validation: what does not fit
     # makes `to_wire` validate the whole model again, and that names the field.
     def write(value: Any, problems: Problems, where: str) -> JSON:
-        if type(value) is not list or any(type(item) is not items for item in value):
+        if type(value) is not list or not _all_fit(value, items):
             raise TypeError(where)
         return list(value)
 
     return write
 
 
+def _all_fit(values: Iterable[Any], kind: type) -> bool:
+    fitting = all([type(value) is kind for value in values])  # noqa: C419 - faster than a generator for so few
+    return fitting and (kind is not float or all(map(math.isfinite, values)))
+
+
 def _write_plain_map(items: type) -> _Converter:
     def write(value: Any, problems: Problems, where: str) -> JSON:
-        if type(value) is not dict or any(type(k) is not str or type(v) is not items for k, v in value.items()):
+        if type(value) is not dict or any(type(key) is not str for key in value) or not _all_fit(value.values(), items):
             raise TypeError(where)
         return dict(value)
 
@@ -596,14 +601,38 @@ def _without_nulls(model: type[WireModel], data: Any) -> Any:
         if value is None and key in columns:
             continue
         column_ = columns.get(key)
-        nested = _nested_model(model, column_.name) if column_ is not None else None
-        if nested is None:
+        if column_ is None:
+            out[key] = value
+            continue
+        nested = _nested_model(model, column_.name)
+        if nested is not None and not isinstance(value, list):
+            out[key] = _without_nulls(nested, value)
+            continue
+        zero = _zero_item(model.model_fields[column_.name].annotation)
+        if zero is None:
             out[key] = value
         elif isinstance(value, list):
-            out[key] = [_without_nulls(nested, item) for item in value if item is not None]
+            items = (zero if item is None else item for item in value)
+            out[key] = [item if nested is None else _without_nulls(nested, item) for item in items]
+        elif isinstance(value, Mapping):
+            out[key] = {name: zero if item is None else item for name, item in value.items()}
         else:
-            out[key] = _without_nulls(nested, value)
+            out[key] = value
     return out
+
+
+def _zero_item(annotation: Any) -> Any:
+    """What Go reads a null within a list or a map as; None where it stays one, or where there are no items."""
+    if get_origin(annotation) is Annotated:
+        return _zero_item(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return next((zero for arg in get_args(annotation) if (zero := _zero_item(arg)) is not None), None)
+    if get_origin(annotation) not in (list, dict):
+        return None
+    item: Any = _plain_type(get_args(annotation)[-1])
+    if isinstance(item, type) and issubclass(item, WireModel):
+        return {}
+    return item() if item in (str, int, float, bool) else None
 
 
 def _nested_model(model: type[WireModel], name: str) -> type[WireModel] | None:

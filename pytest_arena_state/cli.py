@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - closed by the shell
+    sys.stderr = sys.stderr or sys.stdout
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character must not end the command.
         if hasattr(stream, "reconfigure"):
@@ -46,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(error, status=2)
     except (OSError, ValueError) as error:
         return _complain(error, status=1)
+    except MemoryError:
+        return _complain(MemoryError("there is not enough memory for this; a smaller part of it may do"), status=1)
     except KeyboardInterrupt:
         return 130
     return status
@@ -74,6 +78,12 @@ _STATUS = """exit status:
   0  all is well
   1  something is wrong with the results, or a condition of --fail-on holds
   2  the command was not understood, or needs an extra that is not installed"""
+
+
+def _natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"wanted a whole number from 0 on, not {printable(text, 40)!r}")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -130,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--format", choices=("md", "json"), default="md", help="default: %(default)s")
     compare.add_argument("-o", "--output", metavar="FILE", help="write there, not to the terminal")
     compare.add_argument(
-        "--max-bytes", type=int, metavar="N", help="leave out of the Markdown what does not fit, and say so"
+        "--max-bytes", type=_natural, metavar="N", help="leave out of the Markdown what does not fit, and say so"
     )
 
     merge = add(
@@ -141,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     merge.add_argument(
         "-o", "--output", required=True, metavar="OUT", help="a directory, a .jsonl (also .gz or .zst) or a .json"
     )
-    merge.add_argument("--expect", type=int, metavar="N", help="fail unless N inputs are there, and whole")
+    merge.add_argument("--expect", type=_natural, metavar="N", help="fail unless N inputs are there, and whole")
     merge.add_argument(
         "--on-conflict",
         choices=("keep", "fail"),
@@ -315,13 +325,15 @@ def _upload(options: argparse.Namespace) -> int:
 def _validate(options: argparse.Namespace) -> int:
     from .validation import validate
 
-    checked = wrong = 0
+    runs = files = wrong = 0
     for finding in validate(options.path):
-        checked += 1
+        runs += finding.of_run
+        files += not finding.of_run
         if finding.problem:
             wrong += 1
             _say(f"{printable(finding.file, 1000)}: {printable(finding.problem, 1000)}")
-    _say(f"{plural(checked, 'file')} checked, {wrong:,} wrong")
+    within = f" and {plural(runs, 'run')} within" if runs else ""
+    _say(f"{plural(files, 'file')}{within} checked, {wrong:,} wrong")
     return 1 if wrong else 0
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
-from ._wire import Problems, dumps, write_fields
+from ._wire import Problems, dumps, loads, write_fields
 from .messages import Message
 from .models import ConversationState
 
@@ -95,8 +95,9 @@ def last_assistant_with(conversation: Conversation, content: str) -> int | None:
     """The position of the last message of the assistant that has this content."""
     for index in range(len(conversation.messages) - 1, -1, -1):
         if conversation.facts[index].role == "assistant":
-            message = Message.from_json(conversation.messages[index])
-            if message.content == content:
+            text = conversation.messages[index]
+            # Where a message has parts, its JSON does not tell whether their text was given as its content, too.
+            if content in (Message.from_json(text).content, loads(text).get("content") or ""):
                 return index
     return None
 

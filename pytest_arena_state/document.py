@@ -74,8 +74,9 @@ def compose(metadata: Mapping[str, Any], state_metadata: Mapping[str, Any], fact
         after["RecordingPath"] = get("recording_path")
     after["conversation_assertions"] = telemetry.assertions_summary(results)
     for key, name in _FURTHER:
-        if get(name):
-            after[key] = get(name)
+        value = get(name)
+        if value or (value is not None and name == "trial_results"):  # which may be anything
+            after[key] = value
     return Composed(before, after, _row(before, after, cost, labels, telemetry.status_of(after, more)))
 
 

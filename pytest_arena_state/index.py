@@ -28,6 +28,7 @@ from ._wire import (
     loads,
 )
 from .rates import rate_of
+from .telemetry import finite
 
 FORMAT_VERSION = 1
 
@@ -156,7 +157,7 @@ class Totals:
     def add(self, row: Mapping[str, Any]) -> None:
         """Count a run, by its row in the index."""
         self.runs += 1
-        self.cost_usd += row["cost_usd"]
+        self.cost_usd = finite(self.cost_usd + row["cost_usd"])
         self.input_tokens += row["input_tokens"]
         self.output_tokens += row["output_tokens"]
         self.cached_tokens += row["cached_tokens"]

@@ -262,10 +262,11 @@ def bring(source: Path, place: Path) -> None:
 
 
 def _link_or_copy(source: Path, draft: Path) -> None:
-    try:
-        draft.hardlink_to(source)
-    except (OSError, NotImplementedError):
-        shutil.copyfile(source, draft)
+    with suppress(OSError, NotImplementedError):
+        if not source.is_symlink():  # what it leads to may change, and lies elsewhere
+            draft.hardlink_to(source)
+            return
+    shutil.copyfile(source, draft)
 
 
 def sweep(folder: Path, named: set[str]) -> None:
@@ -298,13 +299,21 @@ def problem_of(results: Path, name: str) -> str:
         OSError: It cannot be read.
     """
     file = find(results, name)
-    if file is None:
-        return "a run names it, and it is missing"
+    return "a run names it, and it is missing" if file is None else damage_of(file)
+
+
+def damage_of(file: Path) -> str:
+    """What is wrong with a file that is named after its content; empty when nothing is.
+
+    Raises:
+        OSError: It cannot be read.
+    """
     digest = hashlib.sha256()
     with file.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
-    return "" if digest.hexdigest() == name.partition(".")[0] else "it is not what it was: its name is another checksum"
+    named = file.name.partition(".")[0]
+    return "" if digest.hexdigest() == named else "it is not what it was: its name is another checksum"
 
 
 __all__ = [
@@ -313,6 +322,7 @@ __all__ = [
     "LargeMedia",
     "PublishedMedia",
     "bring",
+    "damage_of",
     "find",
     "folder_of",
     "name_of",

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ._wire import loads
-from .large_media import bring, find, folder_of, name_of, names_in, sweep
+from .large_media import bring, damage_of, find, folder_of, name_of, names_in, sweep
 
 if TYPE_CHECKING:
     from .target import Target
@@ -77,6 +77,8 @@ class MediaFiles:
                 if source is None:
                     if not out.exists():
                         self._problems.append(f"media/{name}: a run names it, and it is missing")
+                elif damage := damage_of(source):
+                    self._problems.append(f"{source}: {damage}")
                 elif not out.exists():
                     self._large.mkdir(parents=True, exist_ok=True)
                     bring(source, out)

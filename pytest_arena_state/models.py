@@ -200,7 +200,7 @@ class ToolStats(WireModel):
     always_written: ClassVar[frozenset[str]] = _EVERYTHING
 
     total_calls: Int = 0
-    by_tool: Annotated[dict[Text, int], NoneIsEmptyMap] = Field(default_factory=dict)
+    by_tool: Annotated[dict[Text, Int], NoneIsEmptyMap] = Field(default_factory=dict)
 
 
 class Violation(WireModel):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._\-=+,@~]+")
 _LIMIT = 150  # characters; leaves room for suffixes below the 255 bytes that file systems take
+_ADDED = 80  # characters that may come behind, of digests that tell runs apart
 _RESERVED = frozenset(
     ("index", "con", "prn", "aux", "nul", "clock$", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10)))
 )
@@ -28,11 +29,28 @@ def digest(*parts: object) -> str:
 def safe_stem(run_id: str) -> str:
     """The run id where it is a safe file name, else something like it with a digest."""
     cleaned = _UNSAFE.sub("-", run_id[: _LIMIT * 2])[:_LIMIT].strip(".- ")
-    # Windows reserves a device's name with any extension, too.
-    reserved = cleaned.partition(".")[0].lower() in _RESERVED or cleaned.lower().endswith(".index")
-    if cleaned and cleaned == run_id and not reserved:
+    if cleaned and cleaned == run_id and not _is_reserved(cleaned):
         return run_id
+    if cleaned.partition(".")[0].lower() in _RESERVED:
+        cleaned = cleaned.replace(".", "-", 1)
     return f"{cleaned or 'run'}~{digest(run_id)}"
+
+
+def safe_name(stem: str) -> str:
+    """The name of somebody's file where it is safe, else something like it with a digest."""
+    unsafe = (
+        not stem
+        or _UNSAFE.search(stem)
+        or len(stem) > _LIMIT + _ADDED
+        or stem != stem.strip(".- ")
+        or _is_reserved(stem)
+    )
+    return safe_stem(stem) if unsafe else stem
+
+
+def _is_reserved(stem: str) -> bool:
+    # Windows reserves a device's name with any extension, too.
+    return stem.partition(".")[0].lower() in _RESERVED or stem.lower().endswith(".index")
 
 
 def is_file_name(stem: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from decimal import Decimal
@@ -136,7 +135,12 @@ class PriceFile:
             raise ConfigurationError(f"{shown!r}: a price file ends in .toml or .json")
         try:
             text = file.read_text(encoding="utf-8")
-            data = json.loads(text) if file.suffix.lower() == ".json" else tomllib.loads(text)
+            if file.suffix.lower() == ".json":
+                data = json.loads(text)
+            else:
+                import tomllib  # here, because few sessions have prices of their own
+
+                data = tomllib.loads(text)
         except OSError as error:
             raise ConfigurationError(f"{shown!r}: {error.strerror or error}") from None
         except (ValueError, RecursionError) as error:

@@ -98,7 +98,7 @@ def read_media(results: str | Path, media: MediaContent) -> bytes:
     where = media.file_path or media.storage_reference or media.url or ""
     name = name_of(where)
     if not name:
-        raise ResultsError(str(results), f"its media are not kept beside it: {where!r}")
+        raise ResultsError(str(results), f"these media are not kept with their run, get them from {where!r}")
     if is_url(results):
         from .cloud import Fetched
 

@@ -15,6 +15,7 @@ from ._wire import dumps, jsonable, loads
 from .expectations import Expectations, Finding
 from .messages import ContentPart, CostInfo, Message, MessageValidation, ToolCall, milliseconds
 from .models import ConversationValidationResult, Feedback, RunMetadata, result_of
+from .store import known_id
 
 if TYPE_CHECKING:
     from .store import ArenaStateStore
@@ -29,7 +30,7 @@ class ArenaRun(Expectations):
     def __init__(self, store: ArenaStateStore, id: str) -> None:
         """Record into ``store`` under ``id``; the conversation begins with the first call."""
         self._store = store
-        self._id = id
+        self._id = known_id(id)
         self._calls = itertools.count(1)
 
     @property

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 from pathlib import Path
@@ -23,15 +24,19 @@ from . import document, results
 from ._wire import JSON, dumps, loads
 from .errors import ResultsError
 from .index import Index, IndexBuilder, Totals
+from .journal import HeldFile
 from .media_files import MediaFiles
-from .naming import safe_stem
+from .naming import safe_name, safe_stem
 from .packing import open_packed, require
 from .results import Target
+from .session import is_dead
 from .shard_table import NamedRun, ShardRun, ShardTable
 from .stored import StoredResults, nothing_there, open_results
-from .validation import problem_of_run
+from .validation import problem_of_run, row_of_anybody
+from .worker import TOKEN_FILE
 
 _NAMED = 5  # names that a message has
+_SCRATCH = "merge-"
 
 
 @dataclass
@@ -84,10 +89,7 @@ def merge(paths: Sequence[str | Path], output: str | Path, *, fail_on_conflict: 
     if problem:
         raise ResultsError(str(output), problem)
     require(target.packing)
-    target.journals.mkdir(parents=True, exist_ok=True)
-    scratch = target.journals / "merge"
-    scratch.mkdir(exist_ok=True)
-    try:
+    with _scratch(target) as scratch:
         with ShardTable(scratch) as table:
             outcome = Merge(target, [Shard(Path(path)) for path in paths])
             media = MediaFiles(target)
@@ -102,11 +104,28 @@ def merge(paths: Sequence[str | Path], output: str | Path, *, fail_on_conflict: 
             with results.publish_lock(target):
                 _write(outcome, table, scratch)
                 outcome.media_problems += media.copy()
+        return outcome
+
+
+@contextmanager
+def _scratch(target: Target) -> Iterator[Path]:
+    """A folder of this merge's own, marked like that of a session: what a killed one leaves, the next clears away."""
+    for folder in target.journals.glob(f"{_SCRATCH}*"):
+        if is_dead(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+    while True:
+        target.journals.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # another one that just ended has removed the folder
+            scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=target.journals))
+            break
+    held = HeldFile(scratch / TOKEN_FILE)
+    try:
+        yield scratch
     finally:
+        held.release()
         shutil.rmtree(scratch, ignore_errors=True)
         with suppress(OSError):
             target.journals.rmdir()
-    return outcome
 
 
 # --- reading -----------------------------------------------------------------------------
@@ -180,7 +199,7 @@ def _checked(shard: Shard, found: _Found, spool: IO[bytes]) -> ShardRun | None:
         shard.problems.append(f"{found.where}: {problem}")
         return None
     run: dict[str, JSON] = loads(found.text)
-    derived = document.row_of(run)
+    derived = row_of_anybody(run)
     compact = dumps(run)
     offset = 0
     if found.file is None:
@@ -189,7 +208,7 @@ def _checked(shard: Shard, found: _Found, spool: IO[bytes]) -> ShardRun | None:
     return ShardRun(
         # Whatever form it stands in, a run is the same when its content is.
         digest=hashlib.sha256(compact).hexdigest(),
-        stem=found.stem or safe_stem(derived["run_id"]),
+        stem=safe_name(found.stem) if found.stem else safe_stem(derived["run_id"]),
         source=found.file or Path(spool.name),
         offset=offset,
         length=len(compact) if found.file is None else -1,

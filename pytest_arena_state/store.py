@@ -18,6 +18,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import document, telemetry
+from ._text import scrub_text
 from ._wire import Problems, WireModel, dumps, jsonable, loads
 from .budget import Turn, turns_of
 from .conversation import Change, Conversation, head_of, last_assistant_with, state_json
@@ -114,7 +115,7 @@ class ArenaStateStore:
 
         Follows ``SaveMetadata`` of PromptKit's statestore, v1.1.11.
         """
-        _check_id(conversation_id)
+        conversation_id = _checked_id(conversation_id)
         if metadata is None:
             raise InvalidStateError(conversation_id, "the metadata cannot be None")
         problems: Problems = []
@@ -138,7 +139,7 @@ class ArenaStateStore:
 
         Follows ``LogAppend`` of newer PromptKit.
         """
-        _check_id(conversation_id)
+        conversation_id = _checked_id(conversation_id)
         given = [_coerced(Message, message) for message in messages]
         self._announce_write(conversation_id)
         with self._lock:
@@ -176,8 +177,7 @@ class ArenaStateStore:
         from .capture import align, from_messages, told_unmapped
 
         given = from_messages(obj, source=source)
-        target = self._default_id if conversation_id is None else conversation_id
-        _check_id(target)
+        target = _checked_id(self._default_id if conversation_id is None else conversation_id)
         self._announce_write(target)
         with self._lock:
             alignment = align(self.log_load(target), given)
@@ -240,6 +240,7 @@ class ArenaStateStore:
 
         An unknown id is no error.
         """
+        conversation_id = known_id(conversation_id)
         with self._lock:
             conversation = self._conversations.pop(conversation_id, None)
             self._saved_last.pop(conversation_id, None)
@@ -265,7 +266,7 @@ class ArenaStateStore:
             ConversationNotFoundError: ``source_id`` is not in this store.
             InvalidStateError: ``new_id`` is empty.
         """
-        _check_id(new_id)
+        new_id = _checked_id(new_id)
         with self._lock:
             source = self._get(source_id)
             copy = self._open(new_id)
@@ -298,7 +299,7 @@ class ArenaStateStore:
             conversation = self._get(run_id)
             wire = {**self._metadata(conversation), "trial_results": trial_results}
             conversation.metadata = wire
-            self._changed(Change("metadata", run_id, metadata=wire, problems=problems), conversation)
+            self._changed(Change("metadata", conversation.id, metadata=wire, problems=problems), conversation)
 
     # --- lists beside a conversation ----------------------------------------------------
 
@@ -309,10 +310,11 @@ class ArenaStateStore:
 
         Raises:
             InvalidStateError: The id or the name is empty.
+            TypeError: An item is no byte string.
         """
-        _check_id(conversation_id)
+        conversation_id = _checked_id(conversation_id)
         _check_list_name(conversation_id, name)
-        copies = [bytes(item) for item in items]
+        copies = [bytes(memoryview(item)) for item in items]
         with self._lock:
             self._open(conversation_id).lists.setdefault(name, []).extend(copies)
 
@@ -411,14 +413,14 @@ class ArenaStateStore:
     def log_load(self, conversation_id: str, recent: int = 0) -> list[Message]:
         """Copies of the last ``recent`` messages, all for 0; empty for an unknown id."""
         with self._lock:
-            conversation = self._conversations.get(conversation_id)
+            conversation = self._conversations.get(known_id(conversation_id))
             texts = list(conversation.messages) if conversation else []
         return [Message.from_json(text) for text in (texts[-recent:] if recent > 0 else texts)]
 
     def log_len(self, conversation_id: str) -> int:
         """How many messages a conversation has; 0 for an unknown id."""
         with self._lock:
-            conversation = self._conversations.get(conversation_id)
+            conversation = self._conversations.get(known_id(conversation_id))
             return len(conversation.messages) if conversation else 0
 
     # --- deprecated names ----------------------------------------------------------------
@@ -439,12 +441,12 @@ class ArenaStateStore:
         if state is None:
             raise InvalidStateError("", "the state cannot be None")
         checked = _coerced(ConversationState, state)
-        _check_id(checked.id)
+        _checked_id(checked.id)
         return checked
 
     def _get(self, conversation_id: str) -> Conversation:
         try:
-            return self._conversations[conversation_id]
+            return self._conversations[known_id(conversation_id)]
         except KeyError:
             raise ConversationNotFoundError(conversation_id, len(self._conversations)) from None
 
@@ -651,11 +653,21 @@ def _coerced(model: type[M], value: M | Mapping[str, Any]) -> M:
     return value if isinstance(value, model) else model.model_validate(value)
 
 
-def _check_id(conversation_id: object) -> None:
+def _checked_id(conversation_id: object) -> str:
+    """An id as a store has it, if it is one."""
     if not isinstance(conversation_id, str):
         raise InvalidStateError(str(conversation_id), f"an id is a str, not {type(conversation_id).__name__}")
     if not conversation_id:
         raise InvalidStateError("", "an id cannot be empty")
+    return known_id(conversation_id)
+
+
+def known_id(conversation_id: str) -> str:
+    """An id as a store has it: lone surrogates, which no file can hold, are U+FFFD there, as in all text."""
+    try:
+        return conversation_id if conversation_id.isascii() else scrub_text(conversation_id)
+    except AttributeError:  # no str, so nothing is known by it
+        return conversation_id
 
 
 def _check_list_name(conversation_id: str, name: str) -> None:

@@ -6,6 +6,8 @@ contributes is computed once, when it is saved; a report only adds the contribut
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -27,6 +29,7 @@ _FLOAT_COSTS = ("input_cost_usd", "output_cost_usd", "cached_cost_usd", "total_c
 _NO_TOKENS = dict.fromkeys(_INT_COSTS, 0)
 _NO_DOLLARS = dict.fromkeys(_FLOAT_COSTS, 0.0)
 _INT64 = 2**63
+_MOST = sys.float_info.max
 _OPTIONAL_COSTS = ("cached_tokens", "cached_cost_usd")
 _USUAL_COSTS = tuple(key for key in (*_INT_COSTS, *_FLOAT_COSTS) if key not in _OPTIONAL_COSTS)
 _THUMBNAIL_LIMIT = 50_000  # characters of base64; longer images get no thumbnail
@@ -114,12 +117,12 @@ def _media_outputs(parts: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any
         yield {
             "Type": part.get("type") or "",
             "MIMEType": media.get("mime_type") or "",
-            "SizeBytes": size_kb * 1024 if size_kb is not None else decoded_size(data),
+            "SizeBytes": _int64(size_kb * 1024) if size_kb is not None else decoded_size(data),
             "Duration": media.get("duration"),
             "Width": media.get("width"),
             "Height": media.get("height"),
             "FilePath": media.get("file_path") or "",
-            "Thumbnail": data if is_image and len(data) <= _THUMBNAIL_LIMIT else "",
+            "Thumbnail": data if is_image and len(data.encode("utf-8", "replace")) <= _THUMBNAIL_LIMIT else "",
             "MessageIdx": 0,  # known where the messages are added up
             "PartIdx": index,
         }
@@ -149,6 +152,8 @@ def _usual_total(costs: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
             return None
     if type(given) is not int or type(taken) is not int or max(abs(given), abs(taken)) >= _INT64:
         return None
+    if not math.isfinite(given_usd + taken_usd + total_usd):
+        return None
     return dict(zip(_USUAL_COSTS, (given, taken, given_usd, taken_usd, total_usd), strict=True))
 
 
@@ -164,10 +169,17 @@ def _any_total(costs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     for key in _INT_COSTS:
         if not -_INT64 <= out[key] < _INT64:
             out[key] = _int64(out[key])
+    for key in _FLOAT_COSTS:
+        out[key] = finite(out[key])
     for key in _OPTIONAL_COSTS:
         if not out[key]:
             del out[key]
     return out
+
+
+def finite(value: float) -> float:
+    """The nearest number that JSON has: a sum of dollars may be larger than any."""
+    return 0.0 if value != value else min(max(value, -_MOST), _MOST)
 
 
 def _int64(value: int) -> int:

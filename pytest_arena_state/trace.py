@@ -47,6 +47,11 @@ class ExecutionTrace(WireModel):
     completed_at: Time = None
 
 
+def _milliseconds(nanoseconds: int) -> int:
+    whole = abs(nanoseconds) // 1_000_000
+    return whole if nanoseconds >= 0 else -whole  # Go divides towards zero
+
+
 def trace_meta(call: LLMCall) -> dict[str, Any]:
     """What a call adds to the ``meta`` of its message."""
     wire = call.to_dict()
@@ -55,7 +60,7 @@ def trace_meta(call: LLMCall) -> dict[str, Any]:
             "sequence": call.sequence,
             "message_index": call.message_index,
             "started_at": wire["started_at"],
-            "duration_ms": wire["duration"] // 1_000_000,  # nanoseconds
+            "duration_ms": _milliseconds(wire["duration"]),
             "cost": wire["cost"],
             "tool_calls": wire.get("tool_calls", []),
         }

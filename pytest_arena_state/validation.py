@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from . import document
 from ._text import shortened
-from ._wire import loads
+from ._wire import JSON, loads
 from .errors import ResultsError
 from .index_reading import IndexScan, scan_index
 from .journal import journal_paths
@@ -37,6 +37,8 @@ class Finding:
     file: str
     problem: str = ""
     """Empty when the file is as it should be."""
+    of_run: bool = False
+    """It is not about a whole file, but about one of the runs in it."""
 
 
 def validate(path: str | Path) -> Iterator[Finding]:
@@ -147,9 +149,17 @@ def _problem_of_row(text: bytes, row: IndexRow | None) -> str:
     if row is None:
         return ""
     said = row.to_dict()
-    derived = document.row_of(loads(text))
+    derived = row_of_anybody(loads(text))
     different = [key for key, value in derived.items() if key != "superseded" and said.get(key) != value]
     return f"the index says otherwise: {', '.join(different)}" if different else ""
+
+
+def row_of_anybody(run: dict[str, JSON]) -> dict[str, JSON]:
+    """The row in an index of a run in which `problem_of_run` finds nothing, whoever has written it."""
+    try:
+        return document.row_of(run)
+    except (AttributeError, TypeError, KeyError):  # nulls, which stand for empty values
+        return document.row_of(RunResult.from_dict(run).to_dict())
 
 
 def _problem_of_index(file: Path) -> str:
@@ -165,7 +175,7 @@ def _counts_of(scan: IndexScan) -> str:
 
 
 def _validate_texts(file: Path, results: StoredResults, texts: Texts, media: set[str]) -> Iterator[Finding]:
-    """Runs in one file: each that is wrong, then the file, then its index where that is another file."""
+    """Runs in one file: each of them, then the file, then its index where that is another file."""
     scan = results.scan
     entries = scan.entries()
     count = 0
@@ -178,8 +188,7 @@ def _validate_texts(file: Path, results: StoredResults, texts: Texts, media: set
                 problem = "the last line is cut off"
             else:
                 problem = problem_of_run(text) or _problem_of_row(text, row)
-            if problem:
-                yield Finding(where, problem)
+            yield Finding(where, problem, of_run=True)
     except ResultsError as error:
         yield Finding(error.path, error.problem)
         return

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_arena_state import RunResult
 from pytest_arena_state.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -74,7 +75,7 @@ WRONG: list[tuple[str, int, str]] = [
     ("merge nowhere -o out", 1, "nothing to merge: nowhere: nothing is there"),
     ("merge empty -o out", 1, "nothing to merge: empty: no results are in it"),
     ("merge runs.jsonl -o one.json/out", 1, "is a file, so 'one.json/out' cannot be made"),
-    ("merge runs.jsonl --expect two -o out", 2, "invalid int value: 'two'"),
+    ("merge runs.jsonl --expect two -o out", 2, "wanted a whole number from 0 on, not 'two'"),
     ("recover nowhere", 1, "nowhere: nothing is there, and no 'nowhere.journals' beside it"),
     ("validate nowhere", 1, "nowhere: nothing is there"),
     ("schema runs", 2, "invalid choice: 'runs'"),
@@ -118,7 +119,7 @@ def test_validate_finds_what_is_wrong(there: Path, capsys: pytest.CaptureFixture
 
     out = capsys.readouterr().out
     assert said in out
-    assert re.search(r"\d+ files? checked, [1-9]\d* wrong\n\Z", out)
+    assert re.search(r"\d+ files?( and \d+ runs? within)? checked, [1-9]\d* wrong\n\Z", out)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -225,8 +226,6 @@ def test_fifty_shards_of_four_hundred_runs_are_merged(tmp_path: Path, make_shard
 @pytest.fixture
 def make_shard(tmp_path: Path) -> Callable[[int], Path]:
     """A job's results: four hundred runs, of which forty failed; every job has the same run ids."""
-    from pytest_arena_state import RunResult
-
     template = RunResult.from_dict(json.loads(RUN)).to_dict()
     template["Cost"]["total_cost_usd"] = 0.01
     wrong = {"failed": 1, "passed": False, "results": [{"passed": False, "message": "no"}], "total": 1}
@@ -265,3 +264,79 @@ def test_media_beside_runs_are_merged_too(tmp_path: Path, capsys: pytest.Capture
     files = sorted(path.relative_to(tmp_path / "two").as_posix() for path in (tmp_path / "two").rglob("*.*"))
     assert files == ["a.json", "b.json", "index.json", "media/pot.png"]
     assert "pot.png: another file than" in capsys.readouterr().err
+
+
+@pytest.fixture
+def whole(there: Path) -> Path:
+    """The same runs with all the keys that a report has."""
+    run = RunResult.from_dict(json.loads(RUN))
+    lines = [run.model_copy(update={"run_id": run_id}).to_json() + "\n" for run_id in "ab"]
+    (there / "runs.jsonl").write_text("".join(lines), encoding="utf-8")
+    (there / "one.json").write_text(lines[0], encoding="utf-8")
+    return there
+
+
+def test_a_merge_goes_on_after_one_that_was_killed(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A CI job that was cancelled must not stop the next one."""
+    left = whole / "out.journals" / "merge-left"
+    left.mkdir(parents=True)
+    (left / "table").write_bytes(b"of the one that was killed")
+    os.utime(left, (0, 0))
+
+    assert main(["merge", "runs.jsonl", "-o", "out"]) == 0
+
+    assert "2 runs" in capsys.readouterr().out
+    assert not left.parent.exists()
+
+
+def test_two_merges_into_one_place_do_not_disturb_each_other(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pytest_arena_state.shard_table import ShardTable
+
+    name_runs = ShardTable.name_runs
+    others: list[int] = []
+
+    def merge_meanwhile(self: ShardTable) -> tuple[int, list[str]]:
+        if not others:
+            others.append(-1)
+            others.append(main(["merge", "one.json", "-o", "out"]))
+        return name_runs(self)
+
+    monkeypatch.setattr(ShardTable, "name_runs", merge_meanwhile)
+
+    assert main(["merge", "runs.jsonl", "-o", "out"]) == 0
+    assert others == [-1, 0]
+    assert sorted(path.name for path in (whole / "out").iterdir()) == ["a.json", "b.json", "index.json"]
+    assert not (whole / "out.journals").exists()
+
+
+def test_names_of_files_from_elsewhere_are_safe_after_a_merge(whole: Path) -> None:
+    """They are shown on terminals, and CI systems refuse some."""
+    (whole / "odd names").mkdir()
+    (whole / "one.json").rename(whole / "odd names" / "a\x1b[31m b.json")
+
+    assert main(["merge", "odd names", "-o", "out"]) == 0
+
+    (name,) = {path.name for path in (whole / "out").iterdir()} - {"index.json"}
+    assert re.fullmatch(r"a-31m-b~[0-9a-f]{8}\.json", name)
+
+
+def test_nulls_are_read_by_every_verb(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = RunResult.from_dict(json.loads(RUN)).to_dict()
+    run["Messages"] = [None, {"role": "user", "parts": [None], "tool_calls": [None], "validations": [None]}]
+    run["conversation_assertions"]["results"] = [None]
+    (there / "nulls.jsonl").write_text(json.dumps(run) + "\n", encoding="utf-8")
+
+    assert main(["show", "nulls.jsonl", "a"]) == 0
+    assert main(["validate", "nulls.jsonl"]) == 0
+    assert main(["merge", "nulls.jsonl", "-o", "out"]) == 0
+    assert main(["validate", "out"]) == 0
+    assert "1 file and 1 run within checked, 0 wrong" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the shell of POSIX")
+def test_a_closed_output_is_no_reason_for_a_traceback(there: Path) -> None:
+    command = shlex.join([sys.executable, "-m", "pytest_arena_state", "show", "runs.jsonl"])
+
+    done = subprocess.run(["sh", "-c", f"{command} >&-"], capture_output=True, text=True, check=False, cwd=there)
+
+    assert (done.returncode, done.stderr) == (0, "")

@@ -394,6 +394,25 @@ def test_a_merge_names_media_that_are_missing(suite: Suite) -> None:
     assert read_index(suite.path / "all.jsonl").total_runs == 4
 
 
+@pytest.mark.parametrize("harm", ["changed", "a link to elsewhere"])
+def test_a_merge_takes_no_media_that_are_not_what_they_were(suite: Suite, harm: str) -> None:
+    """Shards come from anywhere, and what is merged may be uploaded."""
+    suite.write(SUITE)
+    suite.run("-n0", LIMIT)
+    file = suite.results / "media" / NAME
+    file.unlink()
+    if harm == "changed":
+        file.write_bytes(b"something else")
+    else:
+        (suite.path / "secret").write_text("of this machine")
+        file.symlink_to(suite.path / "secret")
+
+    outcome = merge([suite.results], suite.path / "all.jsonl")
+
+    assert outcome.problems == [f"{file}: it is not what it was: its name is another checksum"]
+    assert not folder_of(suite.path / "all.jsonl").exists()
+
+
 @pytest.mark.parametrize("name", ["out", "out.jsonl"])
 def test_validate_names_media_that_are_missing_or_changed(
     suite: Suite, name: str, capsys: pytest.CaptureFixture[str]
@@ -442,5 +461,5 @@ def test_the_html_report_shows_an_image_from_its_file(suite: Suite) -> None:
 @pytest.mark.parametrize("path", ["media/../secret", "/etc/passwd", "media/x.png", f"other/{NAME}", ""])
 def test_media_that_are_elsewhere_are_not_read(tmp_path: Path, path: str) -> None:
     """A run may come from anybody."""
-    with pytest.raises(ResultsError, match="not kept beside it"):
+    with pytest.raises(ResultsError, match="not kept with their run"):
         read_media(tmp_path, MediaContent(file_path=path, mime_type="image/png"))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_arena_state.naming import digest, name_runs, safe_stem
+from pytest_arena_state.naming import digest, name_runs, safe_name, safe_stem
 
 SAFE = re.compile(r"[A-Za-z0-9._\-=+,@~]+")
 RUN_IDS = st.one_of(
@@ -102,3 +102,15 @@ def test_an_id_that_looks_like_the_name_of_another_run_does_not_get_it() -> None
 def test_a_digest_is_the_same_everywhere() -> None:
     """Names of files must not change with the version of Python, its hash seed or the platform."""
     assert digest("test_it", 1, "same") == "5acd8ce5"
+
+
+@given(RUN_IDS)
+@example("a\x1b[31m\nb")
+@example("x" * 150 + "~0123abcd~0123456789abcdef")
+def test_a_name_that_somebody_gave_is_kept_where_it_is_safe(stem: str) -> None:
+    name = safe_name(stem)
+
+    assert SAFE.fullmatch(name)
+    assert len(name) < 240
+    assert safe_name(name) == name
+    assert safe_name(safe_stem(stem)) == safe_stem(stem)

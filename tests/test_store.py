@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import pickle
 import threading
 from collections.abc import Callable, Iterator
@@ -832,6 +833,15 @@ def test_of_equal_messages_the_one_in_the_conversation_saved_last_is_updated(sto
     assert [store.load(id).messages[1].meta for id in ("a", "b", "c")] == [{"k": 1}, {"k": 2}, {}]
 
 
+def test_a_message_whose_content_is_the_text_of_its_parts_is_found_by_it(store: ArenaStateStore) -> None:
+    message = {"role": "assistant", "content": "hello", "parts": [{"type": "text", "text": "hello"}]}
+    store.save({"id": "c", "messages": [message]})
+
+    store.update_last_assistant_message({"content": "hello", "meta": {"k": 1}})
+
+    assert store.load("c").messages[0].meta == {"k": 1}
+
+
 def test_what_was_merged_goes_with_the_next_save_of_the_whole(store: ArenaStateStore) -> None:
     state = talk("c", "q", "a")
     store.save(state)
@@ -903,3 +913,42 @@ def test_troubles_with_values_are_told_and_never_raised(store: ArenaStateStore) 
 
     (change,) = told
     assert [problem.partition(":")[0] for problem in change.problems] == ["messages[0].meta.o", "metadata.p"]
+
+
+# --- what no file can hold ---------------------------------------------------------------------------------
+
+
+def test_an_id_with_a_lone_surrogate_means_one_conversation(store: ArenaStateStore) -> None:
+    """Where a text is kept it is U+FFFD, and a conversation must not be split by that."""
+    store.save({"id": "a\ud800", "messages": [{"role": "user", "content": "kept"}]})
+    store.save_metadata("a\ud800", RunMetadata(run_id="r"))
+    store.log_append("a\ud800", 1, [Message.user("more")])
+    store.append_list("a\ud800", "l", [b"x"])
+    store.set_trial_results("a\ud800", 1)
+
+    assert store.list_run_ids() == ["a\ufffd"]
+    assert [message.content for message in store.load("a\ud800").messages] == ["kept", "more"]
+    assert [message.content for message in store.get_result("a\ud800").messages] == ["kept", "more"]
+    assert (store.log_len("a\ud800"), len(store.log_load("a\ud800"))) == (2, 2)
+    assert store.load_list("a\ud800", "l") == [b"x"]
+    store.branch("a\ud800", "b\udfff")
+    assert store.log_len("b\ufffd") == 2
+    store.delete("a\ud800")
+    assert store.list_run_ids() == []
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_a_number_that_json_does_not_have_is_refused_where_it_was_put_in_place(
+    store: ArenaStateStore, number: float
+) -> None:
+    cost = CostInfo(input_tokens=1)
+    cost.quantities["images"] = number
+
+    with pytest.raises(ValidationError, match="quantities"):
+        store.save({"id": "c", "messages": [Message(role="assistant", content="x", cost_info=cost)]})
+
+
+@pytest.mark.parametrize("items", [b"abc", [3], ["x"]])
+def test_a_list_beside_a_conversation_takes_byte_strings_alone(store: ArenaStateStore, items: Any) -> None:
+    with pytest.raises(TypeError):
+        store.append_list("c", "l", items)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from typing import Any
 
 import pytest
@@ -92,6 +93,20 @@ def test_the_total_is_summed_from_its_own_field(amounts: list[float]) -> None:
 
 
 # --- tools, violations, media --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rare", [{}, {"cached_tokens": 1}], ids=["usual", "any"])
+def test_a_sum_that_is_no_number_any_more_is_the_largest_there_is(rare: dict[str, int]) -> None:
+    """One absurd cost must not make the report something that is no JSON."""
+    usual = dict.fromkeys(("input_tokens", "output_tokens"), 1) | dict.fromkeys(
+        ("input_cost_usd", "output_cost_usd"), -1.7e308
+    )
+    message = {"role": "assistant", "cost_info": {**usual, **rare, "total_cost_usd": 1.7e308}}
+
+    cost = telemetry.total_cost(facts(message, message))
+
+    assert (cost["total_cost_usd"], cost["input_cost_usd"]) == (sys.float_info.max, -sys.float_info.max)
+    assert cost["input_tokens"] == 2
 
 
 def test_tool_calls_are_counted_by_name_over_all_messages() -> None:

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from pytest_arena_state import CostInfo, ExecutionTrace, LLMCall, ToolCall
 from pytest_arena_state.trace import trace_meta
 
@@ -57,3 +59,12 @@ def test_a_trace_whose_lists_are_null_is_read() -> None:
 
     assert (trace.llm_calls, trace.events, trace.started_at, trace.completed_at) == ([], [], None, None)
     assert ExecutionTrace.from_dict({"llm_calls": [{"tool_calls": None, "cost": None}]}).llm_calls[0].tool_calls == []
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "shown"), [(-1, 0), (-1_500_000, -1), (1_999_999, 1), (2**63 - 1, 9223372036854)]
+)
+def test_a_duration_in_milliseconds_is_cut_towards_zero_as_in_go(nanoseconds: int, shown: int) -> None:
+    meta = trace_meta(LLMCall.from_dict({"duration": nanoseconds}))
+
+    assert meta["_llm_trace"]["duration_ms"] == shown

@@ -231,6 +231,26 @@ def test_null_is_the_zero_value_of_any_field_of_a_file(key: str) -> None:
     assert Message.from_json('{"cost_info": {"input_tokens": null}, "content": null}').cost_info == CostInfo()
 
 
+def test_null_inside_a_list_or_a_map_is_its_zero_value() -> None:
+    """As Go reads it: what comes after keeps its place."""
+    run = RunResult.from_dict(
+        {
+            "Messages": [None, {"role": "user", "content": "x", "parts": [None, {"type": "text", "text": "x"}]}],
+            "SessionTags": [None, "smoke"],
+            "Labels": {"tier": None},
+            "ToolStats": {"total_calls": 1, "by_tool": {"find": None}},
+            "conversation_assertions": {"results": [None]},
+        }
+    )
+
+    assert [message.role for message in run.messages] == ["", "user"]
+    assert [part.type for part in run.messages[1].parts] == ["", "text"]
+    assert (run.session_tags, run.labels) == (["", "smoke"], {"tier": ""})
+    assert run.tool_stats is not None
+    assert run.tool_stats.by_tool == {"find": 0}
+    assert [result.type for result in run.conversation_assertions.results] == [""]
+
+
 def test_null_inside_a_free_form_map_is_kept() -> None:
     assert RunResult.from_dict({"Params": {"seed": None}, "RunID": None}).to_dict()["Params"] == {"seed": None}
 
