@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from . import _xdist, termination
 from ._test_hooks import HOOKS_KEY, TestHooks, name_of_interruption
-from ._text import printable
+from ._text import plural, printable
 from .after_session import ReportsAfterSession
 from .errors import ConfigurationError
 from .summary import summary_lines
@@ -130,8 +131,7 @@ class SessionHooks(TestHooks):
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
         self._finish("the session ended early")
-        for line in self._lines():
-            sys.stderr.write(f"{line}\n")
+        _write_error("".join(f"{line}\n" for line in self._lines()))
 
     def _lines(self) -> list[str]:
         if self._printed or (self._session is None and not self._failure):
@@ -139,11 +139,26 @@ class SessionHooks(TestHooks):
         self._printed = True
         if self._session is None or self._session.outcome is None:
             return [f"arena: no results: {self._failure or 'the session did not end'}"]
+        recording = self._session.tests.recording
         lines = summary_lines(self._session)
         if self._failure:
             self._further.append(self._failure)
-        further = [*self._reports.troubles, *self._further]
+        if recording.late:
+            self._further.append(f"{plural(recording.late, 'change')} came after the end of the session, and is lost")
+        further = [recording.redactor.redact_text(line) for line in (*self._reports.troubles, *self._further)]
         return [*lines, *(f"arena: {printable(line)}" for line in further), *self._reports.annotations]
+
+
+def _write_error(text: str) -> None:
+    """Write to the standard error, where there is one that takes it."""
+    stream, own = sys.stderr, sys.__stderr__
+    with suppress(OSError, ValueError, AttributeError):
+        if own is not None and stream is own:
+            # Past its buffer: what cannot be flushed would end the process with a status of its own.
+            own.flush()
+            os.write(own.fileno(), text.encode("utf-8", "backslashreplace"))
+        else:
+            stream.write(text)
 
 
 def _reports_of(config: pytest.Config) -> ReportsAfterSession:
@@ -281,8 +296,8 @@ def register(config: pytest.Config) -> None:
     Raises:
         pytest.UsageError: Something must be installed first.
     """
-    if config.option.collectonly:
-        return
+    if config.option.collectonly or config.getoption("setupplan", False) or config.getoption("setuponly", False):
+        return  # no test runs
     hooks: SessionHooks | WorkerHooks
     if _xdist.is_worker(config):
         told = _xdist.worker_told(config)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from . import telemetry
+from ._test_hooks import is_part
 from ._wire import dumps, loads
 
 if TYPE_CHECKING:
@@ -63,11 +64,11 @@ class JUnitProperties:
         except Exception as error:  # noqa: BLE001 - our failure must not fail the suite
             if self._hooks.tests is not None:
                 trouble = f"no properties in the JUnit file: {type(error).__name__}: {error}"
-                self._hooks.tests.recording.trouble(trouble[:300])
+                self._hooks.tests.recording.trouble(trouble)
 
     def _add_properties(self, report: pytest.TestReport) -> None:
         tests = self._hooks.tests
-        if tests is None or report.when != "teardown" or hasattr(report, "context"):
+        if tests is None or report.when != "teardown" or is_part(report):
             return
         attempt = tests.attempt(report.nodeid)
         if attempt is not None:

@@ -28,7 +28,6 @@ TEST_STORE_KEY = pytest.StashKey[ArenaStateStore]()
 """Of a test: its store where nothing is recorded."""
 ON_STORE_KEY = pytest.StashKey[Callable[[ArenaStateStore], None]]()
 """Of a test: who wants to know its store."""
-_making_store = threading.Lock()  # what is captured may come from any thread
 _MESSAGE_LIMIT = 4000  # characters of a failure's message
 
 
@@ -49,7 +48,7 @@ def _store_of(item: pytest.Item, key: str, tests: TestRecorder | None, prices: P
         store = item.stash.get(TEST_STORE_KEY, None) or ArenaStateStore()
         store._default_id = plain_nodeid(item)
     else:
-        with _making_store:
+        with tests.making_store:
             store = attempt.store or tests.store_for(attempt, _marker(item, tests) if marked else {})
         store._default_id = attempt.nodeid
     store._prices = prices
@@ -142,7 +141,7 @@ def _marker(item: pytest.Item, tests: TestRecorder) -> dict[str, Any]:
     try:
         metadata = RunMetadata.model_validate({**merged, "labels": {k: str(v) for k, v in labels.items()}})
     except ValueError as error:
-        tests.recording.trouble(f"arena marker of {plain_nodeid(item)}: {error}"[:300])
+        tests.recording.trouble(f"arena marker of {plain_nodeid(item)}: {error}")
         return {}
     always = RunMetadata().to_dict()
     return {key: value for key, value in metadata.to_dict().items() if always.get(key) != value}
@@ -278,11 +277,16 @@ def name_of_interruption(error: BaseException) -> str:
 def phase_report(report: pytest.TestReport) -> PhaseReport:
     """What matters of a report."""
     values = report.__dict__  # three times for each test, and mostly there is nothing to tell
-    expected, part = "wasxfail" in values, "context" in values
+    expected, part = "wasxfail" in values, is_part(report)
     when, outcome = str(report.when), str(report.outcome)
     if outcome == "passed" and not expected:
         return PASSED_PHASES[when] if when in PASSED_PHASES and not part else PhaseReport(when, outcome, part=part)
     return PhaseReport(when, outcome, _message(report)[:_MESSAGE_LIMIT], expected, part)
+
+
+def is_part(report: pytest.TestReport) -> bool:
+    """Whether a report is a subtest's; anybody may have given one of a whole test a ``context`` of their own."""
+    return "context" in report.__dict__ and "subtest" in type(report).__name__.lower()
 
 
 def _message(report: pytest.TestReport) -> str:
@@ -300,6 +304,7 @@ __all__ = [
     "ON_STORE_KEY",
     "TEST_STORE_KEY",
     "TestHooks",
+    "is_part",
     "name_of_interruption",
     "phase_report",
     "plain_nodeid",

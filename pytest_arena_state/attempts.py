@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from os import getpid  # by name: a test may replace what the module has
 from typing import TYPE_CHECKING, Any
 
+from ._forks import tell_of_forks
 from ._system import now
 from ._times import format_time
 from .store import ArenaStateStore
@@ -91,6 +93,13 @@ class TestRecorder:
         self._session_store: ArenaStateStore | None = None
         self._unannounced = 0
         self._pid = getpid()
+        self.making_store = threading.Lock()
+        """What is captured may come from any thread."""
+        tell_of_forks(self)
+
+    def _let_go_after_fork(self) -> None:
+        """Another thread of the parent may have been making a store."""
+        self.making_store = threading.Lock()
 
     @property
     def in_child(self) -> bool:

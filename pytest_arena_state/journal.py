@@ -16,14 +16,14 @@ operating system's lock on its journal.
 from __future__ import annotations
 
 import os
-import weakref
 import zlib
 from array import array
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
+from ._forks import tell_of_forks
 from ._system import System, make_folder
 
 JOURNAL_VERSION = 1
@@ -85,33 +85,6 @@ def last_places(position: int, values: Sequence[bytes]) -> Places:
     return places
 
 
-# --- what a forked child must not keep ------------------------------------------------------
-
-
-class ForkAware(Protocol):
-    """Holds something that a forked child has to let go of."""
-
-    def after_fork_in_child(self) -> None:
-        """Called in the child, right after the fork."""
-
-
-_fork_aware: weakref.WeakSet[Any] = weakref.WeakSet()
-
-
-def tell_of_forks(holder: ForkAware) -> None:
-    """Call ``holder.after_fork_in_child()`` in every child that this process forks."""
-    _fork_aware.add(holder)
-
-
-def _after_fork_in_child() -> None:
-    for holder in list(_fork_aware):
-        holder.after_fork_in_child()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
 class HeldFile:
     """A file that is open and locked until it is released, or this process ends.
 
@@ -134,7 +107,7 @@ class HeldFile:
         self.descriptor = descriptor
         self._inode = System.fstat(descriptor).st_ino
 
-    def after_fork_in_child(self) -> None:
+    def _let_go_after_fork(self) -> None:
         """Close the child's copy."""
         self.release()
 

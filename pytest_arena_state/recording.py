@@ -19,10 +19,12 @@ from os import getpid  # by name, as all that is used in a test: a test may repl
 from typing import TYPE_CHECKING, Any
 
 from . import document
+from ._forks import tell_of_forks
+from ._outside import is_from_outside, is_from_signal
 from ._system import now, now_ns
 from ._times import format_time
 from ._wire import dumps, loads
-from .journal import JOURNAL_VERSION, JournalWriter, last_places, record_line, record_parts, tell_of_forks
+from .journal import JOURNAL_VERSION, JournalWriter, last_places, record_line, record_parts
 from .models import RunResult
 from .reporting import EndedRun, Reporter, compose
 from .telemetry import MessageFacts, facts_of, media_outputs
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 _RAW_MARK = b'"_llm_raw_re'
 _CURRENT_TEST: Any = "PYTEST_CURRENT_TEST" if os.name == "nt" else b"PYTEST_CURRENT_TEST"
 _TROUBLE_LIMIT = 100  # distinct kinds; more would be a list of its own
+_TROUBLE_LENGTH = 300  # characters of one
 
 
 @dataclass(slots=True)
@@ -77,6 +80,9 @@ class StoreRecording:
         """Those of the store, as they are at any time."""
         self.announced = False
         self.logs: dict[str, _Log] = {}
+        self.finished = False
+        self.verdict: Verdict | None = None
+        """How its test ended, as far as that is known."""
         self.missed = False
         """Some change failed or was cut short on its way to the journal; the next one, or the end, makes it good."""
 
@@ -133,6 +139,8 @@ class Recording:
         self.troubles: Counter[str] = Counter()
         self._raw_left_out = 0
         self._ended = False
+        self.late = 0
+        """Changes after the end, which are in no report."""
         self.writer = open_writer(worker)
         tell_of_forks(self)
         self._begin(forked=False)
@@ -165,18 +173,22 @@ class Recording:
             with self._lock:
                 if getpid() != self._pid:
                     self._after_fork()
-                if not self._ended:
-                    self._learn_secrets()
-                    if store.missed:
-                        self._make_good(store)
-                    self._take(store, change, conversation)
+                if self._ended:
+                    self.late += 1
+                    return
+                self._learn_secrets()
+                if store.finished:
+                    self._reopen(store)
+                if store.missed:
+                    self._make_good(store)
+                self._take(store, change, conversation)
         except BaseException as error:
             store.missed = True
-            if not isinstance(error, Exception):
+            if is_from_outside(error):
                 raise
             # Our failure must not fail the test that saved. Near the end of the stack there is no room for more.
             if not isinstance(error, RecursionError):
-                self.trouble(f"a save was not journaled at once: {type(error).__name__}: {error}"[:300])
+                self.trouble(f"a save was not journaled at once: {type(error).__name__}: {error}")
 
     def _learn_secrets(self) -> None:
         """The test may have put a key into the environment."""
@@ -194,7 +206,7 @@ class Recording:
 
     def _take(self, store: StoreRecording, change: Change, conversation: Conversation) -> None:
         for problem in change.problems:
-            self.trouble(problem[:300])
+            self.trouble(problem)
         if change.kind in ("delete", "withdraw"):
             self._forget(store, change.kind, change.conversation_id)
             return
@@ -206,6 +218,13 @@ class Recording:
             self._write(store, log, "metadata", b'"metadata":' + dumps(change.metadata), None)
         else:
             self._write_messages(store, log, change.length, change.indexes, change.messages, change.head)
+
+    def _reopen(self, store: StoreRecording) -> None:
+        """A test has ended, and somebody who still has its store changes it: a thread, a fixture of wider scope."""
+        # What was reported and staged of its runs is not the last word any more; the end of the process has that.
+        self._reporter.go_by_the_journal()
+        store.finished, store.missed = False, True
+        self._stores[store.number] = store
 
     def _make_good(self, store: StoreRecording) -> None:
         """Have everything written again, whole, at the next change of it or at the end."""
@@ -375,11 +394,14 @@ class Recording:
                 self._after_fork()
                 self._reporter.begin()
                 self._stores.pop(store.number, None)
+                store.finished, store.verdict = True, verdict
                 if not self._ended:
                     self._finish(store, verdict)
                 self._reporter.done()
-            except Exception as error:  # noqa: BLE001 - our failure must not fail the test that ends
+            except Exception as error:
                 self._reporter.give_up(error)
+                if is_from_outside(error):  # our own failure must not fail the test that ends
+                    raise
 
     def _finish(self, store: StoreRecording, verdict: Verdict | None) -> None:
         if store.missed:
@@ -389,8 +411,10 @@ class Recording:
                 if not log.intact:
                     self._write_whole(store, log)
                 self._reporter.add(self._ended_run(store, log, verdict))
-            except Exception as error:  # noqa: BLE001 - the merge composes the report from the saves instead
-                self._reporter.give_up(error)
+            except Exception as error:
+                self._reporter.give_up(error)  # the merge composes the report from the saves instead
+                if is_from_outside(error):
+                    raise
             log.written = []
         # Though nothing was saved here: a forked child may have saved, and does not know how its test ended.
         said = [] if verdict is None else [_verdict_record(store.number, verdict)]
@@ -433,8 +457,11 @@ class Recording:
         try:
             self._on_run(run)
             wire = run.to_dict()
-        except Exception as error:  # noqa: BLE001 - somebody's hook may raise anything
-            self.trouble(f"pytest_arena_run raised {type(error).__name__}: {error}"[:300])
+        except Exception as error:
+            if is_from_signal(error):
+                raise
+            # Somebody's hook may raise anything.
+            self.trouble(f"pytest_arena_run raised {type(error).__name__}: {error}")
             return composed
         slim = bool(log.slim)
         messages = [dumps(message) for message in wire["Messages"]]
@@ -452,17 +479,24 @@ class Recording:
     # --- troubles and the end ------------------------------------------------------------------
 
     def trouble(self, kind: str) -> None:
-        """Count something that went wrong; the session's summary and the index name it."""
-        kind = " ".join(kind.split())
+        """Count something that went wrong; the session's summary and the index name it, without what is secret."""
         with self._lock:
+            kind = self._told_in_short(kind)
             if kind not in self.troubles and len(self.troubles) >= _TROUBLE_LIMIT:
                 kind = "further troubles"
             self.troubles[kind] += 1
             if not self._ended:
                 # Whatever is wrong may be so here, too; it is counted, and no test hears of it.
                 with suppress(Exception):
-                    fields = dumps({"kind": kind, "count": 1})
-                    self.writer.append(record_line("trouble", self.redactor.redact(fields)))
+                    self.writer.append(record_line("trouble", dumps({"kind": kind, "count": 1})))
+
+    def _told_in_short(self, text: str) -> str:
+        try:
+            self._learn_secrets()
+            text = self.redactor.redact_text(text)  # all of it: half a key is not known as one
+        except Exception:  # noqa: BLE001 - better a gap than a leak
+            text = "something went wrong, and what it was could not be redacted"
+        return " ".join(text.split())[:_TROUBLE_LENGTH]
 
     def end(self, *, interrupted: Verdict | None = None, reason: str = "") -> None:
         """Finish what is open and close the journal; calling it again does nothing.
@@ -476,7 +510,7 @@ class Recording:
                 return
             self._after_fork()
             for store in list(self._stores.values()):
-                self.finish(store, interrupted if store.context.nodeid else None)
+                self.finish(store, store.verdict or (interrupted if store.context.nodeid else None))
             self._reporter.begin()
             self._reporter.write()
             self._reporter.done()
@@ -494,7 +528,7 @@ class Recording:
 
     # --- forks ---------------------------------------------------------------------------------
 
-    def after_fork_in_child(self) -> None:
+    def _let_go_after_fork(self) -> None:
         """Another thread of the parent may have held the lock at the fork; nobody would release it here."""
         self._lock = threading.RLock()
 

@@ -134,10 +134,14 @@ class Reporter:
         """Whether what waits should be written now; nothing waits for a controller that merges journals itself."""
         return self._stager is None or len(self._waiting) >= _MOST_RUNS or self._bytes >= _MOST_BYTES
 
+    def go_by_the_journal(self) -> None:
+        """Leave the runs of this process to the merge: what is staged is not all any more."""
+        self._stager = None
+
     def give_up(self, error: Exception) -> None:
         """Leave the runs of this process to the merge, which composes them from their saves."""
-        self._stager = None
-        self._trouble(f"a report was left to the merge: {type(error).__name__}: {error}"[:300])
+        self.go_by_the_journal()
+        self._trouble(f"a report was left to the merge: {type(error).__name__}: {error}")
 
     def forget(self) -> None:
         """In a forked child: what waits, and what was staged, is the parent's. A child's runs are merged."""

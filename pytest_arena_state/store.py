@@ -18,6 +18,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import document, telemetry
+from ._forks import tell_of_forks
 from ._text import scrub_text
 from ._wire import Problems, WireModel, dumps, jsonable, loads
 from .budget import Turn, turns_of
@@ -59,6 +60,11 @@ class ArenaStateStore:
         self._default_id = ""  # of the conversation that `add` means without an id
         # Told, outside the lock, of the conversation into which the user is about to write messages.
         self._before_write: Callable[[str], None] | None = None
+        tell_of_forks(self)
+
+    def _let_go_after_fork(self) -> None:
+        """Another thread of the parent may have been saving at the fork; nobody would release its lock here."""
+        self._lock = threading.RLock()
 
     # --- saving ------------------------------------------------------------------------
 

@@ -6,12 +6,14 @@ Python lets a program handle signals.
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+
+from ._forks import tell_of_forks
+from ._outside import note_handler
 
 EXIT_STATUS = 128 + 15  # what a shell reports of a process that SIGTERM ended
 
@@ -21,22 +23,33 @@ def install(end_session: Callable[[], object]) -> Callable[[], None]:
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         return lambda: None
 
-    pid = os.getpid()
+    handling = _Handling(end_session)
+    signal.signal(signal.SIGTERM, handling.terminate)
+    tell_of_forks(handling)
+    note_handler(handling.terminate)
+    return handling.restore
 
-    def terminate(number: int, frame: FrameType | None) -> None:
+
+class _Handling:
+    """Of SIGTERM, in the process that asked for it."""
+
+    def __init__(self, end_session: Callable[[], object]) -> None:
+        self._end_session = end_session
+
+    def terminate(self, number: int, frame: FrameType | None) -> None:
         # The next one ends the process at once: somebody is in a hurry.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if os.getpid() != pid:
-            # A child that a test forked dies of the signal, as it would without us: its parent looks at the status.
-            os.kill(os.getpid(), signal.SIGTERM)
-        end_session()
+        self._end_session()
 
-    def restore() -> None:
-        if signal.getsignal(signal.SIGTERM) is terminate:
+    def restore(self) -> None:
+        if signal.getsignal(signal.SIGTERM) == self.terminate:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    signal.signal(signal.SIGTERM, terminate)
-    return restore
+    def _let_go_after_fork(self) -> None:
+        # A child that a test forked dies of the signal, as it would without us, and at once: a handler in Python waits
+        # for the end of whatever C code runs. Its parent looks at the status.
+        with suppress(ValueError):
+            self.restore()
 
 
 @contextmanager

@@ -19,6 +19,8 @@ PACKAGE = ROOT / NAME
 # A module, or a sub-package as a whole, imports only from what stands before it.
 CORE = (
     "errors",
+    "_forks",
+    "_outside",
     "_text",
     "_times",
     "_wire",
@@ -87,7 +89,7 @@ CORE = (
 )
 # What users start. Each stands on the whole core, imports only to its left, and knows nothing of the other.
 COMMAND_EDGE = ("cli", "__main__")
-PYTEST_EDGE = ("hookspecs", "_xdist", "_budgets", "_junit", "_test_hooks", "_hooks", "_capturing", "plugin")
+PYTEST_EDGE = ("hookspecs", "_xdist", "_budgets", "_test_hooks", "_junit", "_hooks", "_capturing", "plugin")
 EDGES = (COMMAND_EDGE, PYTEST_EDGE)
 
 ONLY_AT_THE_PYTEST_EDGE = {"_pytest", "execnet", "pluggy", "pytest", "xdist"}
@@ -189,7 +191,7 @@ def test_only_the_pytest_edge_imports_pytest(path: Path) -> None:
 
 
 def test_capture_stands_on_messages_alone() -> None:
-    assert BELOW["capture"] == {"errors", "_text", "_times", "_wire", "messages"}
+    assert BELOW["capture"] == {"errors", "_forks", "_outside", "_text", "_times", "_wire", "messages"}
 
 
 def test_no_edge_may_import_another() -> None:

@@ -207,10 +207,11 @@ def test_journals_are_not_searched_for_tests(suite: Suite, run_args: list[str]) 
     result.assert_outcomes(passed=2)
 
 
-def test_collecting_only_makes_nothing(suite: Suite, run_args: list[str]) -> None:
+@pytest.mark.parametrize("dry", ["--collect-only", "--setup-plan", "--setup-only"])
+def test_running_no_test_makes_nothing(suite: Suite, run_args: list[str], dry: str) -> None:
     suite.write(FOUR_TESTS)
 
-    suite.run(*run_args, "--collect-only")
+    suite.run(*run_args, dry)
 
     assert list(suite.path.glob("arena*")) == []
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -482,3 +484,130 @@ def test_a_far_worker_that_was_refused_once_does_not_say_where_its_runs_are(tmp_
 
     assert not (session.directory / "gw0.ledger").exists()
     assert contents(session) == {name: ["hello", "hello"] for name in "abc"}
+
+
+# --- after the end of a test ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["out", "out.jsonl"])
+@pytest.mark.parametrize("tests", [0, 20], ids=["before its report is written", "after"])
+def test_what_is_changed_after_its_test_is_in_the_report(tmp_path: Path, form: str, tests: int) -> None:
+    """By a thread, or by a fixture of wider scope that still has the store."""
+    session = begin(tmp_path / form)
+    save(session, "test_a", "grows", "goes", "stays")
+    store = session.tests.recording
+    late = session.tests.store_for(session.tests.begin("test_late", "test_late"), {})
+    late.save({"id": "a", "messages": [{"role": "user", "content": "1"}]})
+    late.save({"id": "b", "messages": [{"role": "user", "content": "gone"}]})
+    late.save({"id": "c", "messages": [{"role": "user", "content": "same"}]})
+    for report in PASSED:
+        session.tests.report("test_late", report)
+    for number in range(tests):
+        save(session, f"test_{number}", f"run-{number}")
+
+    late.log_append("a", 1, [{"role": "assistant", "content": "2"}])
+    late.save({"id": "new", "messages": [{"role": "user", "content": "x"}]})
+    late.delete("b")
+    late.save_metadata("c", {"run_id": "c", "labels": {"late": "yes"}})
+
+    found = contents(session)
+    assert {name: found.get(name) for name in ("a", "b", "c", "new")} == {
+        "a": ["1", "2"],
+        "b": None,
+        "c": ["same"],
+        "new": ["x"],
+    }
+    assert len(found) == 6 + tests
+    assert {run.labels["pytest.outcome"] for run in load_results(session.target.path)} == {"passed"}
+    (relabelled,) = [run for run in load_results(session.target.path) if run.run_id == "c"]
+    assert relabelled.labels["late"] == "yes"
+    assert (store.troubles, store.late) == ({}, 0)
+
+
+def test_a_hook_sees_what_was_changed_after_the_test(tmp_path: Path) -> None:
+    def on_run(run: RunResult) -> None:
+        run.messages[-1].content += " and seen"
+
+    session = begin(tmp_path / "out", on_run)
+    store = session.tests.store_for(session.tests.begin("test_a", "test_a"), {})
+    store.save({"id": "a", "messages": [{"role": "user", "content": "1"}]})
+    for report in PASSED:
+        session.tests.report("test_a", report)
+    store.log_append("a", 1, [{"role": "user", "content": "2"}])
+
+    assert contents(session) == {"a": ["1", "2 and seen"]}
+
+
+def test_what_is_changed_after_the_session_is_counted(tmp_path: Path) -> None:
+    session = begin(tmp_path / "out")
+    store = session.tests.session_store
+    session.finish()
+
+    store.save({"id": "a", "messages": []})
+
+    assert session.tests.recording.late == 1
+
+
+# --- what is not ours to swallow -------------------------------------------------------------------
+
+
+class TimeIsUp(Exception):  # noqa: N818 - as somebody may have named theirs
+    """Of a library that limits the time of tests."""
+
+
+def raise_from_a_signal() -> None:
+    def handler(number: int, frame: object) -> None:
+        raise TimeoutError("time is up")
+
+    signal.signal(signal.SIGTERM, handler)
+    signal.raise_signal(signal.SIGTERM)
+
+
+def raise_from_a_thread() -> None:
+    raise TimeIsUp
+
+
+def raise_our_own() -> None:
+    raise TimeoutError("of the disk")
+
+
+@pytest.mark.parametrize(
+    ("act", "reaches"), [(raise_from_a_signal, True), (raise_from_a_thread, True), (raise_our_own, False)]
+)
+@pytest.mark.parametrize("place", ["a save", "the end of a test"])
+def test_a_time_limit_reaches_the_test_though_it_comes_into_our_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[], None], reaches: bool, place: str
+) -> None:
+    session = begin(tmp_path / "out")
+    store = session.tests.store_for(session.tests.begin("test_a", "test_a"), {})
+    store.save({"id": "a", "messages": [{"role": "user", "content": "1"}]})
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with monkeypatch.context() as cut_short:
+            method = "_learn_secrets" if place == "a save" else "_ended_run"
+            cut_short.setattr(Recording, method, lambda *_: act())
+            with pytest.raises((TimeoutError, TimeIsUp)) if reaches else nullcontext():
+                if place == "a save":
+                    store.log_append("a", 1, [{"role": "user", "content": "2"}])
+                else:
+                    session.tests.recording.finish(next(iter(session.tests.recording._stores.values())), None)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if place == "a save":
+        for report in PASSED:
+            session.tests.report("test_a", report)
+
+    assert contents(session) == {"a": ["1", "2"] if place == "a save" else ["1"]}
+
+
+def test_what_goes_wrong_is_told_without_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DB_PASSWORD", "correct-horse-battery")
+    session = begin(tmp_path / "out")
+
+    session.tests.recording.trouble(f"{'x' * 290} correct-horse-battery and the code name eagle")
+    session.tests.recording.trouble("not understood: sk-proj-" + "a1B2" * 12)
+    outcome = session.finish()
+
+    told = "".join([*outcome.merged.troubles, (tmp_path / "out" / "index.json").read_text(encoding="utf-8")])
+    assert "not understood: [redacted:" in told
+    assert not any(secret in told for secret in ("correct-h", "eagle", "a1B2a1B2"))

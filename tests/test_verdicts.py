@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -418,7 +422,8 @@ class TestIt(unittest.TestCase):
     assert outcome_of(suite.only_run()) == ("failed", False)
 
 
-def test_a_thread_that_saves_after_its_test_costs_nobody_else(suite: Suite) -> None:
+@pytest.mark.parametrize("process", ["-n0", "-n1"])
+def test_a_thread_that_saves_after_its_test_is_in_its_report(suite: Suite, process: str) -> None:
     suite.write(
         SAY
         + """
@@ -440,10 +445,9 @@ def test_second(arena_store):
 """
     )
 
-    suite.run().assert_outcomes(passed=2)
+    suite.run(process).assert_outcomes(passed=2)
 
-    assert suite.said()["second"] == ["hello"]
-    assert suite.said()["first"] in (["in time"], ["too late"])
+    assert suite.said() == {"first": ["too late"], "second": ["hello"]}
     assert outcome_of(suite.run_named("first")) == ("passed", True)
 
 
@@ -685,3 +689,96 @@ def test_it(slow):
 
     assert suite.rows["run"]["status"] == "error"
     assert suite.only_run().messages[0].content == "hello"
+
+
+# --- what others put into reports --------------------------------------------------------------
+
+
+def test_a_context_of_somebody_elses_makes_no_subtest_of_a_report(suite: Suite) -> None:
+    suite.pytester.makeconftest(
+        """
+import pytest
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    report = yield
+    report.context = {"user": "x"}
+    return report
+"""
+    )
+    suite.write(SAY + "\ndef test_it(arena_store):\n    say(arena_store)\n")
+
+    suite.run("-n0").assert_outcomes(passed=1)
+
+    assert outcome_of(suite.only_run()) == ("passed", True)
+
+
+# --- children and signals --------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_child_of_a_test_ends_when_it_is_told_to(suite: Suite) -> None:
+    """One that runs C code waits for no handler in Python, and a handler of ours is not what it had without us."""
+    suite.write(
+        """
+import os, signal
+
+def test_it(arena_store):
+    begun, tell = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(tell, signal.getsignal(signal.SIGTERM).name.encode())
+        signal.pause()
+    assert os.read(begun, 100) == b"SIG_DFL"
+    os.kill(child, signal.SIGTERM)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGTERM
+"""
+    )
+
+    suite.run_apart("-n0").assert_outcomes(passed=1)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_child_saves_though_another_thread_was_saving_at_the_fork(suite: Suite) -> None:
+    suite.write(
+        SAY
+        + """
+import os
+
+def test_it(arena_store):
+    inside, done = threading.Event(), threading.Event()
+    def hold():
+        with arena_store._lock:  # as a save has it
+            inside.set()
+            done.wait(60)
+    thread = threading.Thread(target=hold)
+    thread.start()
+    inside.wait()
+    child = os.fork()
+    if not child:
+        import faulthandler
+        faulthandler.dump_traceback_later(30, exit=True)  # instead of hanging for ever
+        say(arena_store, "of the child")
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    done.set()
+    thread.join()
+    assert status == 0
+"""
+    )
+
+    suite.run_apart("-n0", "-W", "ignore::DeprecationWarning").assert_outcomes(passed=1)
+
+    assert suite.said() == {"of the child": ["hello"]}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_an_error_output_that_takes_nothing_does_not_fail_the_session(suite: Suite) -> None:
+    suite.write(SAY + "\ndef test_it(arena_store):\n    say(arena_store)\n")
+    command = [sys.executable, "-m", "pytest", "-p", "arena_state", "-p", "no:terminal", "--arena-results=out"]
+
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, cwd=suite.path, stderr=full, check=False)
+
+    assert ended.returncode == 0
+    assert suite.index_of("out")["total_runs"] == 1
