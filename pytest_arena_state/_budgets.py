@@ -60,6 +60,7 @@ class BudgetHooks:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        __tracebackhide__ = True  # a failure that passes through here is somebody else's
         result = yield
         watched = item.stash.get(_WATCHED_KEY, None)
         if watched is not None:
@@ -69,6 +70,7 @@ class BudgetHooks:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
+        __tracebackhide__ = True
         try:
             result = yield
         except BaseException:

@@ -35,6 +35,7 @@ class CaptureHooks:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
+        __tracebackhide__ = True  # a failure that passes through here is somebody else's
         self._watch.look()
         item.stash[_test_hooks.TEST_STORE_KEY] = ArenaStateStore()  # anew for each attempt
         observation = Observation(lambda: _test_hooks.store_of(item), _test_hooks.plain_nodeid(item), self._trouble)
@@ -46,6 +47,7 @@ class CaptureHooks:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
+        __tracebackhide__ = True
         try:
             return (yield)
         finally:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from .models import RunResult
     from .reading import Target
+    from .redaction import RedactionRules
     from .session import Session
     from .worker import WorkerSession
 
@@ -34,6 +35,12 @@ class WorkerHooks(TestHooks):
         super().__init__(config, _journals(config))
         self._session = session
         self.tests = session.tests
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        # Only now every conftest is there; most that lie deeper are found while tests are collected.
+        self._session.tests.recording.ask(_on_run(self._config), _on_text(self._config))
+        return (yield)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
@@ -119,7 +126,8 @@ class SessionHooks(TestHooks):
         from .results import read_index
 
         try:
-            hook(config=self._config, path=target.path, index=read_index(target.path))
+            with _outcomes_as_errors():
+                hook(config=self._config, path=target.path, index=read_index(target.path))
         except Exception as error:  # noqa: BLE001 - somebody's hook may raise anything
             self._failure = f"pytest_arena_results raised {type(error).__name__}: {error}"
 
@@ -193,7 +201,7 @@ def _target(config: pytest.Config) -> Target:
         from . import cloud
 
         return cloud.Place.of(given).target(cloud.root_for(config.rootpath), config.invocation_params.dir)
-    return Target(Path(base, given).absolute(), str(given))
+    return Target(Path(base, Path(given).expanduser()).absolute(), str(given))
 
 
 def _journals(config: pytest.Config) -> Path | None:
@@ -231,15 +239,29 @@ def _media_limit(config: pytest.Config) -> int:
     return limit
 
 
-def _make_session(config: pytest.Config) -> Session:
+def _redaction(config: pytest.Config) -> RedactionRules:
     from .redaction import RedactionRules
-    from .session import Session, Settings
 
-    rules = RedactionRules(
+    return RedactionRules(
         env=config.getini("arena_redact_env"),
         keys=config.getini("arena_redact_keys"),
         patterns=tuple(config.getini("arena_redact")),
     )
+
+
+def _check_redaction(config: pytest.Config) -> None:
+    from .redaction import Redactor
+
+    try:
+        Redactor(_redaction(config), environ={})
+    except ConfigurationError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _make_session(config: pytest.Config) -> Session:
+    from .session import Session, Settings
+
+    rules = _redaction(config)
     return Session(
         _target(config),
         Settings(
@@ -316,6 +338,7 @@ def register(config: pytest.Config) -> None:
     else:
         _require_libraries(config)
         _media_limit(config)
+        _check_redaction(config)
         hooks = SessionHooks(config)
     config.stash[HOOKS_KEY] = hooks
     config.pluginmanager.register(hooks, "arena_state_session")

@@ -23,7 +23,7 @@ from enum import Enum
 from fractions import Fraction
 from pathlib import PurePath
 from types import MappingProxyType, UnionType
-from typing import Annotated, Any, ClassVar, Self, TypeAlias, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeAlias, Union, get_args, get_origin
 from uuid import UUID
 
 from pydantic import (
@@ -373,8 +373,9 @@ class WireModel(BaseModel):
     """
 
     model_config = ConfigDict(extra="allow", populate_by_name=True, validate_assignment=True, allow_inf_nan=False)
-    # Unknown keys are values of this type, so known ones cost nothing for the check.
-    __pydantic_extra__: dict[str, UnknownValue]
+    if not TYPE_CHECKING:  # for which it would be an argument of every constructor
+        # Unknown keys are values of this type, so known ones cost nothing for the check.
+        __pydantic_extra__: dict[str, UnknownValue]
 
     #: JSON names that are written even when empty; "*" for all of them.
     always_written: ClassVar[frozenset[str]] = frozenset()

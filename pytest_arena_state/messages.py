@@ -446,7 +446,13 @@ def _insert_after_role(out: dict[str, Any], key: str, value: Any) -> dict[str, A
 
 
 def milliseconds(latency: timedelta | None) -> int:
-    """Whole milliseconds of a latency; 0 for None."""
+    """Whole milliseconds of a latency; 0 for None.
+
+    Raises:
+        TypeError: It is something else, such as a number, of which nobody knows the unit.
+    """
+    if latency is not None and not isinstance(latency, timedelta):
+        raise TypeError(f"a latency is a timedelta, not {type(latency).__name__}")
     return 0 if latency is None else round(latency / timedelta(milliseconds=1))
 
 

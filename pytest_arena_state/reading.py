@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from .models import RunResult
 
 
-def load_run(path: Path) -> RunResult:
+def load_run(path: str | Path) -> RunResult:
     """Read the file of one run.
 
     Raises:
         OSError: It cannot be read.
         ResultsError: It is not a RunResult; the first problem is named.
     """
-    return parse_run(path.read_bytes(), str(path))
+    return parse_run(Path(path).read_bytes(), str(path))
 
 
 def read_index(path: str | Path) -> Index:

@@ -142,7 +142,7 @@ class ArenaRun(Expectations):
             type=name,
             passed=passed,
             message=message or ("holds" if passed else "does not hold"),
-            details=dict(details or {}),
+            details=_as_map(details),
         )
         self._edit_metadata(lambda metadata: metadata.conv_assertions_results.append(result))
         return passed
@@ -202,3 +202,9 @@ def _parsed_args(args: object) -> tuple[object, bool]:
         return loads(args), True
     except ValueError:
         return args, False
+
+
+def _as_map(details: object) -> dict[str, Any]:
+    if details is None or isinstance(details, Mapping):
+        return dict(details or {})
+    return {"details": details}

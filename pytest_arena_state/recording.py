@@ -156,6 +156,12 @@ class Recording:
         }
         self.writer.append(record_line("journal", dumps(header)))
 
+    def ask(self, on_run: Callable[[RunResult], None] | None, on_text: Callable[[str], str | None] | None) -> None:
+        """Ask these from now on; see the constructors of this class and of `Redactor`."""
+        with self._lock:
+            self._on_run = on_run
+            self.redactor.ask(on_text)
+
     # --- stores ----------------------------------------------------------------------------
 
     def attach(self, store: ArenaStateStore, context: RunContext) -> StoreRecording:

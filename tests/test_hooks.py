@@ -217,3 +217,38 @@ def test_nobody_is_told_of_results_that_were_not_written(suite: Suite) -> None:
     suite.run(to="taken").assert_outcomes(passed=1)
 
     assert not (suite.path / "told.txt").exists()
+
+
+def test_hooks_of_a_conftest_that_is_found_while_tests_are_collected_are_asked(
+    suite: Suite, run_args: list[str]
+) -> None:
+    """pytest loads few of them when it begins; what one of them redacts must not depend on workers."""
+    folder = suite.pytester.mkpydir("evals") / "deeper"
+    folder.mkdir()
+    (folder / "conftest.py").write_text(
+        """
+def pytest_arena_redact(config, text):
+    return text.replace("4711", "####")
+
+def pytest_arena_run(config, run):
+    run.session_tags = ["seen"]
+""",
+        encoding="utf-8",
+    )
+    (folder / "test_it.py").write_text("def test_it(arena_run):\n    arena_run.user('id 4711')\n", encoding="utf-8")
+
+    suite.run(*run_args).assert_outcomes(passed=1)
+
+    run = suite.only_run()
+    assert (run.messages[0].content, run.session_tags) == ("id ####", ["seen"])
+
+
+@pytest.mark.parametrize("statement", ["pytest.fail('too dear')", "pytest.skip('not now')"])
+def test_an_outcome_that_a_hook_raises_when_it_is_told_of_results_is_named(suite: Suite, statement: str) -> None:
+    suite.write(TWO_TESTS)
+    suite.pytester.makeconftest(f"import pytest\ndef pytest_arena_results(config, path, index):\n    {statement}\n")
+
+    result = suite.run("-n0")
+
+    result.assert_outcomes(passed=1, failed=1)
+    assert any("pytest_arena_results raised RuntimeError" in line for line in suite.lines(result))

@@ -954,3 +954,61 @@ def test_it(request):
 
     (run,) = load_results(suite.results)
     assert (run.run_id, run.labels["pytest.nodeid"]) == ("test_suite.py::test_it",) * 2
+
+
+# --- what is asked for in a wrong way ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-o", "arena_redact=[", "--arena-results=out"], "arena_redact: '[' is not a regular expression"),
+        (["--arena-html=report.html"], "--arena-html goes with --arena-results"),
+        (["--arena-markdown=report.md"], "--arena-markdown goes with --arena-results"),
+        (["--arena-baseline=before"], "--arena-baseline goes with --arena-results"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_the_first_test(suite: Suite, arguments: list[str], said: str) -> None:
+    suite.write("def test_it():\n    pass\n")
+    suite.load(xdist=False)
+
+    result = suite.pytester.runpytest(*arguments)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: *{said.replace('[', '[[]')}*"])
+    assert not list(suite.path.glob("out*"))
+
+
+def test_a_path_may_begin_at_home(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell does not say where that is behind an equals sign."""
+    monkeypatch.setenv("HOME", str(suite.path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(suite.path / "home"))
+    suite.write("def test_it(arena_run):\n    arena_run.user('hello')\n")
+
+    suite.run("-n0", to="~/out").assert_outcomes(passed=1)
+
+    assert (suite.path / "home" / "out" / "index.json").exists()
+    assert not (suite.path / "~").exists()
+
+
+def test_a_marker_of_the_same_name_may_be_somebody_elses(suite: Suite) -> None:
+    """The plugin is there in every suite of whoever has it installed."""
+    suite.write("import pytest\n@pytest.mark.arena('small')\ndef test_it():\n    pass\n")
+    suite.load(xdist=False)
+
+    suite.pytester.runpytest().assert_outcomes(passed=1)
+    assert "positional arguments" in suite.run("-p", "no:xdist").stdout.str()
+
+
+@pytest.mark.parametrize("options", [[], ["--arena-results=out"], ["--arena-capture", "--arena-results=out"]])
+@pytest.mark.parametrize("phase", ["set-up", "tear-down"])
+def test_no_traceback_of_a_test_shows_this_plugin(suite: Suite, options: list[str], phase: str) -> None:
+    when = "raise OSError('no server')\n    yield" if phase == "set-up" else "yield\n    raise OSError('no server')"
+    suite.pytester.makeconftest(f"import pytest\n\n@pytest.fixture\ndef server():\n    {when}\n")
+    suite.write("import pytest\n@pytest.mark.arena(max_tokens=5)\ndef test_it(server, arena_run):\n    pass\n")
+    suite.load(xdist=False)
+
+    text = suite.pytester.runpytest(*options).stdout.str()
+
+    assert "no server" in text
+    assert "pytest_arena_state" not in text

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -83,3 +85,20 @@ def test_a_document_imports_only_public_names(document: Path) -> None:
     }
 
     assert imported <= {*pytest_arena_state.__all__, "__version__"}
+
+
+def test_constructors_are_typed_without_a_plugin_of_the_type_checker(tmp_path: Path) -> None:
+    """Most users have none, and some another checker."""
+    source = tmp_path / "user.py"
+    source.write_text(
+        "from pytest_arena_state import ConversationState, CostInfo, Message, RunMetadata\n"
+        "message = Message(role='user', content='hello', cost_info=CostInfo(input_tokens=3))\n"
+        "state = ConversationState(id='a', messages=[message])\n"
+        "metadata = RunMetadata(run_id='a', labels={'tier': 'critical'})\n",
+        encoding="utf-8",
+    )
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={tmp_path}", str(source)]
+
+    checked = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+
+    assert (checked.returncode, checked.stderr) == (0, ""), checked.stdout

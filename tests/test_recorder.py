@@ -348,3 +348,21 @@ def test_ids_of_calls_made_by_threads_differ(run: ArenaRun) -> None:
 
     assert len(set(ids)) == 80
     assert recorder.UNPARSED_ARGS_KEY == "unparsed_tool_args"
+
+
+# --- what cannot be meant -----------------------------------------------------------------------
+
+
+def test_a_latency_without_a_unit_is_refused_by_name() -> None:
+    with pytest.raises(TypeError, match="a latency is a timedelta, not float"):
+        ArenaRun(ArenaStateStore(), "a").assistant("x", latency=1.5)  # type: ignore[arg-type]
+
+
+def test_details_that_are_no_map_are_kept_all_the_same() -> None:
+    run = ArenaRun(ArenaStateStore(), "a")
+
+    assert run.check("holds", True, details="text")  # type: ignore[arg-type]
+
+    metadata = run._store.get_arena_state("a").run_metadata
+    assert metadata is not None
+    assert metadata.conv_assertions_results[0].details == {"details": "text"}

@@ -88,6 +88,10 @@ class Redactor:
         self._secrets = Secrets()
         self.refresh()
 
+    def ask(self, hook: Callable[[str], str | None] | None) -> None:
+        """Give each string value to this hook from now on, or to none."""
+        self._hook = hook
+
     def refresh(self, environ: Mapping[str, str] | None = None) -> None:
         """Learn the secrets that came into the environment since; none is forgotten.
 
