@@ -243,9 +243,18 @@ class TestHooks:
         attempt = self.tests.attempt(item.nodeid)
         if attempt is not None and call.excinfo is not None and not _is_expected(call.excinfo.value):
             attempt.errors.append(call.when)
+        if attempt is not None and report.outcome == "failed":
+            attempt.unlogged.append(phase_report(report))
         if attempt is not None and attempt.in_child:
             self.tests.report(item.nodeid, phase_report(report))  # logged in the parent, as text
         return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_exception_interact(self, node: pytest.Item | pytest.Collector, report: object) -> None:
+        # Who runs a test again without asking anybody for a report tells at least this.
+        attempt = self.tests.attempt(node.nodeid) if self.tests is not None else None
+        if attempt is not None and not attempt.unlogged and isinstance(report, pytest.TestReport):
+            attempt.unlogged.append(phase_report(report))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

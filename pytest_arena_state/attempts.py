@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 DEATH = "???"
 """The phase that pytest-forked reports of a test whose process died."""
 
+_NO_FAILURES = ("passed", "skipped")
 _ALL_PASSED = list(PASSED_PHASES.values())
 
 
@@ -37,6 +38,8 @@ class Attempt:
     reports: list[PhaseReport] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     """Phases in which something other than an assertion was raised."""
+    unlogged: list[PhaseReport] = field(default_factory=list)
+    """Failures that were seen and may never be reported: who runs a test again may keep them."""
     stores: list[StoreRecording] = field(default_factory=list)
     store: ArenaStateStore | None = None
     pid: int = field(default_factory=getpid)
@@ -50,7 +53,7 @@ class Attempt:
         """How the test ended, from all reports so far."""
         if self.reports == _ALL_PASSED:
             return PASSED
-        failed = [report for report in self.reports if report.outcome in ("failed", "rerun")]
+        failed = [report for report in self.reports if report.outcome not in _NO_FAILURES]
         if failed:
             return self._failure(failed)
         main = [report for report in self.reports if not report.part]
@@ -61,8 +64,18 @@ class Attempt:
         if skipped:
             return Verdict(outcome="skipped", passed=True, message=skipped[0].message, skip_reason=skipped[0].message)
         if not any(report.when == "call" for report in main):
+            if any(each.when == "call" for each in self.unlogged):
+                return self.run_again()
             return interrupted("interrupted: the test did not get to its end")
         return PASSED
+
+    def run_again(self) -> Verdict:
+        """How this attempt ended, of which nothing more was heard before another began."""
+        told = {report.when for report in self.reports if report.outcome not in _NO_FAILURES}
+        self.reports += [each._replace(outcome="rerun") for each in self.unlogged if each.when not in told]
+        if any(report.outcome not in _NO_FAILURES for report in self.reports):
+            return self.verdict()
+        return Verdict(outcome="rerun", passed=False, message="the test was run again")
 
     def _failure(self, failed: list[PhaseReport]) -> Verdict:
         first = failed[0]
@@ -76,7 +89,8 @@ class Attempt:
             error = next(report.message for report in failed if report.when == "call")
         elif outside is not None:
             error = f"error in tear-down: {outside.message}"
-        outcome = "rerun" if any(report.outcome == "rerun" for report in failed) else "error" if error else "failed"
+        again = any(report.outcome != "failed" for report in failed)
+        outcome = "rerun" if again else "error" if error else "failed"
         message = "\n".join(dict.fromkeys(report.message for report in failed if report.message))
         return Verdict(outcome=outcome, passed=False, message=message or "failed", error=error)
 
@@ -117,7 +131,7 @@ class TestRecorder:
         attempt = self.beginning(key)
         if attempt is not None:
             return attempt
-        self.close(key)
+        self.close(key, run_again=True)
         number = max(self._counts.get(key, 0) + 1, at_least)
         self._counts[key] = number
         attempt = self._attempts[key] = Attempt(key, nodeid, number)
@@ -171,14 +185,16 @@ class TestRecorder:
             if report.when == DEATH:
                 # What it saved is in the journal of the child; that it died is known here alone.
                 self.store_for(attempt, {})
-            if report.outcome == "rerun" or (report.when == "teardown" and not report.part):
+            # Some that run tests again have outcomes of their own for that.
+            again = report.outcome not in ("failed", *_NO_FAILURES)
+            if again or (report.when == "teardown" and not report.part):
                 self.close(key)
 
-    def close(self, key: str) -> None:
+    def close(self, key: str, *, run_again: bool = False) -> None:
         """Nothing more will be heard of this attempt."""
         attempt = self._attempts.pop(key, None)
         if attempt is not None and attempt.stores:
-            verdict = attempt.verdict()
+            verdict = attempt.run_again() if run_again else attempt.verdict()
             for store in attempt.stores:
                 self.recording.finish(store, verdict)
 

@@ -782,3 +782,78 @@ def test_an_error_output_that_takes_nothing_does_not_fail_the_session(suite: Sui
 
     assert ended.returncode == 0
     assert suite.index_of("out")["total_runs"] == 1
+
+
+# --- who else runs tests again ----------------------------------------------------------------------
+
+#: As plugins do it that run a failed test again: some tell of the first failure in an outcome of their own and of no
+#: other one, some tell of nothing but set-ups and tear-downs.
+RETRYING = {
+    "in one report": """
+import pytest
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    hook, told = item.ihook, False
+    while call.when == "call" and call.excinfo is not None:
+        hook.pytest_runtest_teardown(item=item, nextitem=pytest.Class.from_parent(item.session, name="another"))
+        if not told:
+            report.outcome, told = "retried", True
+            hook.pytest_runtest_logreport(report=report)
+        item._initrequest()
+        hook.pytest_runtest_setup(item=item)
+        call = pytest.CallInfo.from_call(lambda: hook.pytest_runtest_call(item=item), when="call")
+        again = pytest.TestReport.from_item_and_call(item, call)
+        if call.excinfo is not None:
+            hook.pytest_exception_interact(node=item, call=call, report=again)
+        report.outcome, report.longrepr = again.outcome, again.longrepr
+    return report
+""",
+    "without a report of the failure": """
+from _pytest.runner import call_and_report
+
+def pytest_runtest_protocol(item, nextitem):
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    failed = True
+    while failed:
+        item._initrequest()
+        call_and_report(item, "setup")
+        report = call_and_report(item, "call", log=False)
+        failed = report.failed
+        if not failed:
+            item.ihook.pytest_runtest_logreport(report=report)
+        call_and_report(item, "teardown", nextitem=nextitem)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+""",
+}
+
+
+@pytest.mark.parametrize("how", RETRYING)
+def test_attempts_are_told_apart_whoever_runs_a_test_again(suite: Suite, how: str) -> None:
+    suite.pytester.makeconftest(RETRYING[how])
+    suite.write(
+        SAY
+        + """
+attempts = []
+
+def test_it(arena_store):
+    attempts.append(1)
+    say(arena_store, text=f"attempt {len(attempts)}")
+    assert len(attempts) == 3
+"""
+    )
+
+    suite.run("-n0")
+
+    ended = {
+        run.labels["pytest.attempt"]: (run.messages[0].content, outcome_of(run), run.error) for run in suite.runs()
+    }
+    assert ended == {
+        "1": ("attempt 1", ("rerun", False), ""),
+        "2": ("attempt 2", ("rerun", False), ""),
+        "3": ("attempt 3", ("passed", True), ""),
+    }
+    assert [row["superseded"] for row in suite.index["runs"]] == [True, True, False]
+    assert suite.index["completeness"]["interrupted"] == 0
