@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .blocks import media_part
 from .draft import Draft, tool_draft
-from .plain import attribute, called
+from .plain import attribute, called, plain
 from .shape import as_text, count, first, listed, mappings, moment, snaked, text
 from .source import Claim, Source
 
@@ -56,17 +56,47 @@ def read(items: list[Any]) -> list[Message]:
 def opens(value: object) -> object | None:
     """A chat's history, or what a request is made of."""
     if isinstance(value, dict):
-        if not isinstance(value.get("contents"), str | list):
+        contents, config = value.get("contents"), value.get("config")
+        if not (isinstance(contents, list) or _as_part(contents) or claims(plain(contents))):
             return None
-        contents = value["contents"]
-        config = value.get("config")
         named = "system_instruction"
         system = config.get(named) if isinstance(config, dict) else attribute(config, named)
-        given = contents if isinstance(contents, list) else [contents]
-        said = [{"role": "user", "parts": [{"text": entry}]} if isinstance(entry, str) else entry for entry in given]
-        return [{"role": "system", "parts": [{"text": system}]}, *said] if isinstance(system, str) else said
+        told = [{**content, "role": "system"} for content in mappings(_contents(system)) if "parts" in content]
+        return [*told, *_contents(contents)]
     history = called(value, "get_history")
     return history if isinstance(history, list) else None
+
+
+def _contents(given: Any) -> list[Any]:
+    """Contents as the SDK sends them: parts that follow each other are one content, and so is a list in the list."""
+    contents: list[Any] = []
+    open_parts: list[Any] = []
+    for entry in given if isinstance(given, list) else [given]:
+        part = _as_part(entry)
+        if part is None:
+            parts = [*map(_as_part, entry)] if isinstance(entry, list) else [None]
+            contents.append({"role": "user", "parts": parts} if all(parts) else plain(entry))
+            open_parts = []
+            continue
+        role = "model" if "function_call" in part else "user"
+        if not (open_parts and contents[-1]["role"] == role):
+            open_parts = []
+            contents.append({"role": role, "parts": open_parts})
+        open_parts.append(part)
+    return contents
+
+
+def _as_part(entry: Any) -> dict[str, Any] | None:
+    """A part, a file or a text as a part; None for anything else."""
+    if isinstance(entry, str):
+        return {"text": entry}
+    fields = {key: value for key, value in snaked(plain(entry)).items() if value is not None}
+    if "role" in fields or "type" in fields:
+        return None
+    if _PART_KEYS & fields.keys():
+        return fields
+    uri = first(fields, "file_uri", "uri")
+    return {"file_data": {**fields, "file_uri": uri}} if isinstance(uri, str) and "mime_type" in fields else None
 
 
 def _read_item(item: dict[str, Any]) -> list[Message]:

@@ -328,6 +328,35 @@ def test_instructions_that_repeat_are_said_once(shape: Shape) -> None:
     assert [message.content for message in found if message.role == "system"] == ["a", "b"]
 
 
+def test_contents_of_a_request_are_what_the_sdk_makes_of_them() -> None:
+    """google-genai takes texts and parts for contents; those that follow each other are one content."""
+    image = {"inline_data": {"data": "aGk=", "mime_type": "image/png"}}
+    answer = {"role": "model", "parts": [{"text": "A cat."}]}
+    file = SimpleNamespace(name="files/1", uri="https://example.org/1", mime_type="audio/wav")
+
+    messages = from_messages({"contents": ["What", "is it?", image, answer, [file, "And this?"], "Well?"]})
+    instructed = [
+        from_messages({"contents": given, "config": SimpleNamespace(system_instruction=system)})
+        for given, system in [
+            ("Hi", ["Be brief.", {"text": "Be kind."}]),
+            ({"text": "Hi"}, {"parts": [{"text": "Be brief.\nBe kind."}]}),
+            ([{"role": "user", "parts": [{"text": "Hi"}]}], "Be brief.\nBe kind."),
+        ]
+    ]
+
+    assert [(message.role, message.content, [part.type for part in message.parts]) for message in messages] == [
+        ("user", "What\nis it?", ["text", "text", "image"]),
+        ("assistant", "A cat.", []),
+        ("user", "And this?", ["audio", "text"]),
+        ("user", "Well?", []),
+    ]
+    for said in instructed:
+        assert [(message.role, message.content) for message in said] == [
+            ("system", "Be brief.\nBe kind."),
+            ("user", "Hi"),
+        ]
+
+
 def test_what_is_not_recognised_says_what_was_seen_and_lists_the_sources() -> None:
     with pytest.raises(UnrecognisedSourceError) as caught:
         from_messages([{"role": "user", "content": "hi"}, {"colour": "red"}])
