@@ -126,11 +126,13 @@ def _read_message(item: dict[str, Any]) -> Draft:
         draft.note(role=role)
     _read_thoughts(draft, item)
     read_content(draft, item.get("content"))
-    if item.get("refusal") is not None:
+    # LiteLLM keeps it beside the fields that all providers have.
+    refusal = first(item, "refusal") or mapping(item.get("provider_specific_fields")).get("refusal")
+    if refusal is not None:
         draft.refused = True
-        draft.note(refusal=item["refusal"])
+        draft.note(refusal=refusal)
         if not draft.parts:
-            draft.say(item["refusal"])
+            draft.say(refusal)
     for image in listed(item.get("images")):
         part = media_part(image if isinstance(image, dict) else {"data": image}, "image")
         if part is None:

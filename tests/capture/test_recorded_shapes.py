@@ -205,6 +205,16 @@ def test_finish_reasons_are_in_one_vocabulary(reason: str, normalised: str) -> N
     assert message.meta.get("finish_reason", normalised) == (reason if reason != normalised else normalised)
 
 
+@pytest.mark.parametrize("said", [{"refusal": "I can't."}, {"provider_specific_fields": {"refusal": "I can't."}}])
+def test_a_refusal_is_told_at_either_place(said: dict[str, Any]) -> None:
+    """LiteLLM keeps what not all providers have in a field of its own."""
+    choice = {"message": {"role": "assistant", "content": None, **said}, "finish_reason": "stop"}
+
+    (message,) = from_messages({"object": "chat.completion", "choices": [choice]})
+
+    assert (message.content, message.finish_reason, message.meta["refusal"]) == ("I can't.", "refusal", "I can't.")
+
+
 def test_what_has_no_field_is_kept_and_counted() -> None:
     search = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "Bern"}}
     response = {
