@@ -3,6 +3,9 @@
 LiteLLM tells of a synchronous call from a pool of its own, after the call returned, so the end
 of a test waits for that. Of an asynchronous call it tells in a task that may never run, because
 the loop ends with the test; so its hooks that are awaited within the call are taken instead.
+
+Of a synchronous stream that is left before its end it never tells, only of its pieces, and these
+in any order. Such a stream is one of which nothing has been heard for a while.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 _DOOR = "litellm"
 _MARK = "_arena_logger"
+_QUIET = 0.5  # seconds without a word after which a stream counts as left
+_NO_CONVERSATION = ("embedding", "rerank", "moderation", "image", "speech", "transcription")
 
 
 @dataclass(slots=True)
@@ -34,9 +39,20 @@ class _Started:
     history: Any
     awaited: bool
     """It is asynchronous, so it tells before it returns."""
+    stream: bool = False
+    heard: float = field(default_factory=monotonic)
+    """When anything was last told of it."""
     chunks: list[Any] = field(default_factory=list)
     telling: bool = False
     """It is over, and the observation hears of it at this moment."""
+
+    def may_be_told_until(self, deadline: float) -> float:
+        """Until when, but for a deadline, LiteLLM may still tell of it."""
+        if self.telling:
+            return deadline
+        if self.awaited:
+            return 0.0
+        return min(deadline, self.heard + _QUIET) if self.stream else deadline
 
 
 _started: dict[Any, _Started] = {}
@@ -50,13 +66,21 @@ class _Events:
         observation, key = current(), _key(kwargs)
         if observation is None or key is None:
             return
+        if any(kind in str(kwargs.get("call_type")) for kind in _NO_CONVERSATION):
+            return
         told = kwargs.get("litellm_params")
         options = {**(told if isinstance(told, dict) else {}), **kwargs}
         awaited = any(options.get(name) is True for name in ("acompletion", "aresponses", "atext_completion"))
         history = list(messages) if isinstance(messages, list) else messages
         with _changed:
             # A call that is tried again keeps its id.
-            _started.setdefault(key, _Started(observation, time_ns(), history, awaited))
+            started = _Started(observation, time_ns(), history, awaited, kwargs.get("stream") is True)
+            _started.setdefault(key, started)
+
+    def log_stream_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        started = _started.get(_key(kwargs))
+        if started is not None:
+            started.heard = monotonic()
 
     def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         whole = kwargs.get("complete_streaming_response") or kwargs.get("async_complete_streaming_response")
@@ -75,7 +99,7 @@ class _Events:
         self.log_failure_event(kwargs, response_obj, start_time, end_time)
 
     async def async_post_call_success_deployment_hook(self, request_data: Any, response: Any, call_type: Any) -> None:
-        _finish(request_data, response, None, None)
+        _finish(request_data, response, None, None, cost=_cost(request_data, response))
 
     async def async_post_call_streaming_deployment_hook(
         self, request_data: Any, response_chunk: Any, call_type: Any
@@ -86,10 +110,25 @@ class _Events:
 
 
 def _key(kwargs: Any) -> Any:
-    return kwargs.get("litellm_call_id") if isinstance(kwargs, dict) else None
+    if not isinstance(kwargs, dict):
+        return None
+    # With fallbacks, the arguments of a call have another id than what is told of it.
+    return getattr(_logging(kwargs), "litellm_call_id", None) or kwargs.get("litellm_call_id")
 
 
-def _finish(kwargs: Any, response: Any, start_time: Any, end_time: Any, error: str = "") -> None:
+def _logging(kwargs: Any) -> Any:
+    return kwargs.get("litellm_logging_obj") if isinstance(kwargs, dict) else None
+
+
+def _cost(kwargs: Any, response: Any) -> Any:
+    """What LiteLLM is about to write into the response, once its hooks have run; None where it cannot say."""
+    try:
+        return _logging(kwargs)._response_cost_calculator(result=response)
+    except Exception:  # noqa: BLE001 - it is LiteLLM's own affair
+        return None
+
+
+def _finish(kwargs: Any, response: Any, start_time: Any, end_time: Any, error: str = "", cost: Any = None) -> None:
     """Tell of a call, the first time that anything says it is over. Never raises."""
     with _changed:
         started = _started.get(_key(kwargs))
@@ -97,7 +136,8 @@ def _finish(kwargs: Any, response: Any, start_time: Any, end_time: Any, error: s
             return
         started.telling = True
     try:
-        _tell(started, response, _nanoseconds(start_time) or started.began, _nanoseconds(end_time) or time_ns(), error)
+        began, ended = _nanoseconds(start_time) or started.began, _nanoseconds(end_time) or time_ns()
+        _tell(started, response, began, ended, error, cost)
     finally:
         with _changed:
             _started.pop(_key(kwargs), None)
@@ -110,13 +150,17 @@ def _tell(
     began: int,
     ended: int,
     error: str = "",
+    cost: Any = None,
     read: Callable[[Any], list[Message]] = from_messages,
 ) -> None:
     try:
+        answers = [] if response is None else read(response)
+        if answers and isinstance(cost, float | int) and cost > 0:
+            answers[-1].meta.setdefault("reported_cost_usd", float(cost))
         call = Call(
             door=_DOOR,
             history=from_messages(started.history) if started.history else [],
-            answers=[] if response is None else read(response),
+            answers=answers,
             started=began,
             ended=ended,
             error=error[:300],
@@ -135,16 +179,22 @@ def settle(observation: Observation, timeout: float) -> None:
     """Wait, at most so many seconds, for what LiteLLM tells of a test's calls after they returned."""
     deadline = monotonic() + timeout
     with _changed:
-        while any(s.telling or not s.awaited for s in _started.values() if s.observation is observation):
-            if not _changed.wait(deadline - monotonic()):
+        while True:
+            mine = [started for started in _started.values() if started.observation is observation]
+            wait = max((started.may_be_told_until(deadline) for started in mine), default=0.0) - monotonic()
+            if wait <= 0:
                 break
+            _changed.wait(wait)
         left = [key for key, started in _started.items() if started.observation is observation]
         calls = [_started.pop(key) for key in left]
     for started in calls:
         if started.chunks:  # a stream of which only the pieces were told
             _tell(started, started.chunks, started.began, time_ns(), read=collect)
         elif not started.telling:
-            observation.problem(f"{_DOOR}: a call did not end before its test")
+            unread = started.stream and not started.awaited
+            why = "a stream was not read to its end" if unread else "a call did not end before its test"
+            _tell(started, None, started.began, time_ns(), why)
+            observation.problem(f"{_DOOR}: {why}")
 
 
 def install(module: ModuleType) -> None:

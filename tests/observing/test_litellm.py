@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import sys
 from datetime import UTC, datetime
-from types import ModuleType
+from time import monotonic
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -95,8 +96,87 @@ def test_a_call_that_never_ended_is_named(observed: Observed, logger: door._Even
     logger.log_pre_api_call("m", SENT, {"litellm_call_id": "c", "acompletion": True})
     door.settle(observed.observation, 0)
 
-    assert observed.end() == {}
+    assert observed.end() == {"test_it": [("user", "Where?")]}
     assert observed.troubles == ["litellm: a call did not end before its test"]
+
+
+def test_a_stream_that_is_left_is_named_and_not_waited_for(observed: Observed, logger: door._Events) -> None:
+    """Nothing tells that it was left: its pieces stop coming."""
+    call = {"litellm_call_id": "c", "stream": True}
+    logger.log_pre_api_call("m", SENT, call)
+    logger.log_stream_event(call, {}, NOW, NOW)
+    began = monotonic()
+    door.settle(observed.observation, 60)
+
+    assert door._QUIET <= monotonic() - began + 0.1 < 30
+    assert observed.end() == {"test_it": [("user", "Where?")]}
+    assert observed.store.log_load("test_it")[0].meta["call_error"] == "a stream was not read to its end"
+    assert observed.troubles == ["litellm: a stream was not read to its end"]
+
+
+def test_a_stream_is_waited_for_while_its_pieces_come(
+    observed: Observed, logger: door._Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call: dict[str, Any] = {"litellm_call_id": "c", "stream": True}
+    logger.log_pre_api_call("m", SENT, call)
+    clock = [monotonic()]
+    monkeypatch.setattr(door, "monotonic", lambda: clock[0])
+
+    def told_meanwhile(timeout: float) -> None:
+        clock[0] += timeout
+        if clock[0] < began + 5:
+            logger.log_stream_event(call, {}, NOW, NOW)
+            clock[0] += timeout / 2
+        else:
+            logger.log_success_event({**call, "complete_streaming_response": CAME}, CAME, NOW, NOW)
+
+    monkeypatch.setattr(door._changed, "wait", told_meanwhile)
+    began = clock[0]
+    door.settle(observed.observation, 60)
+
+    assert observed.end() == {"test_it": [("user", "Where?"), ("assistant", "Lyon")]}
+    assert observed.troubles == []
+
+
+def test_a_call_with_fallbacks_is_told_under_the_id_of_its_logging(observed: Observed, logger: door._Events) -> None:
+    """Its arguments have an id that nothing else is told under."""
+    logger.log_pre_api_call("m", SENT, {"litellm_call_id": "c", "litellm_params": {"acompletion": True}})
+    told = {"litellm_call_id": "other", "litellm_logging_obj": SimpleNamespace(litellm_call_id="c")}
+    asyncio.run(logger.async_post_call_success_deployment_hook(told, CAME, None))
+    door.settle(observed.observation, 0)
+
+    assert observed.end() == {"test_it": [("user", "Where?"), ("assistant", "Lyon")]}
+    assert observed.troubles == []
+
+
+@pytest.mark.parametrize("cost", [0.06, None])
+def test_an_asynchronous_call_costs_what_litellm_is_about_to_say(
+    observed: Observed, logger: door._Events, cost: float | None
+) -> None:
+    """It writes the cost into the response after its hooks."""
+
+    def calculate(result: Any) -> float | None:
+        assert result is CAME
+        return cost
+
+    call: dict[str, Any] = {"litellm_call_id": "c", "litellm_params": {"acompletion": True}}
+    logger.log_pre_api_call("m", SENT, call)
+    logging = SimpleNamespace(litellm_call_id="c", _response_cost_calculator=calculate)
+    asyncio.run(logger.async_post_call_success_deployment_hook({**call, "litellm_logging_obj": logging}, CAME, None))
+
+    assert observed.store.log_load("test_it")[1].meta.get("reported_cost_usd") == cost
+    assert observed.troubles == []
+
+
+@pytest.mark.parametrize("kind", ["embedding", "aembedding", "moderation", "image_generation", "arerank"])
+def test_what_is_no_conversation_is_passed_over(observed: Observed, logger: door._Events, kind: str) -> None:
+    call = {"litellm_call_id": "c", "call_type": kind}
+    logger.log_pre_api_call("m", ["Lyon"], call)
+    logger.log_success_event(call, {"object": "list", "data": [{"embedding": [0.1]}]}, NOW, NOW)
+    door.settle(observed.observation, 60)
+
+    assert observed.end() == {}
+    assert observed.troubles == []
 
 
 def test_callbacks_that_the_user_replaces_are_joined_again(monkeypatch: pytest.MonkeyPatch) -> None:
