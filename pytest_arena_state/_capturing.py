@@ -7,8 +7,7 @@ from collections.abc import Generator
 import pytest
 
 from . import _test_hooks
-from .observing import Observation, Watch
-from .observing.litellm import settle
+from .observing import Observation, Watch, langchain, litellm
 from .store import ArenaStateStore
 
 _KEY = pytest.StashKey[Observation]()
@@ -53,7 +52,8 @@ class CaptureHooks:
         finally:
             observation = item.stash.get(_KEY, None)
             if observation is not None:
-                settle(observation, _PATIENCE)
+                litellm.settle(observation, _PATIENCE)
+                langchain.settle(observation)
                 observation.end()
             self._tell_problems()
 

@@ -27,9 +27,13 @@ class _Started:
     observation: Observation
     began: int
     given: Any
+    tool: bool = False
     name: str = ""
     provider: str = ""
     call_id: str = ""
+
+
+_started: dict[Any, _Started] = {}
 
 
 class _Events:
@@ -40,29 +44,26 @@ class _Events:
     raise_error = False
     ignore_chain = ignore_retriever = ignore_retry = ignore_custom_event = True
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._started: dict[Any, _Started] = {}
-
     def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: Any, **more: Any) -> None:
         self._begin(run_id, messages[0] if messages else [], more)
 
     def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: Any, **more: Any) -> None:
         self._begin(run_id, [{"role": "user", "content": prompt} for prompt in prompts], more)
 
-    def _begin(self, run_id: Any, given: Any, more: dict[str, Any], name: str = "") -> None:
+    def _begin(self, run_id: Any, given: Any, more: dict[str, Any], *, tool: bool = False) -> None:
         observation = current()
         if observation is None:
             return
         metadata = more.get("metadata")
         provider = metadata.get("ls_provider") if isinstance(metadata, dict) else ""
-        call_id = more.get("tool_call_id")
-        self._started[run_id] = _Started(
+        name, call_id = more.get("name"), more.get("tool_call_id")
+        _started[run_id] = _Started(
             observation,
             time_ns(),
             # A list that the caller goes on to append to.
             list(given) if isinstance(given, list | tuple) else given,
-            name,
+            tool,
+            name if isinstance(name, str) else "",
             provider if isinstance(provider, str) else "",
             call_id if isinstance(call_id, str) else "",
         )
@@ -70,60 +71,97 @@ class _Events:
     def on_llm_end(self, response: Any, *, run_id: Any, **_more: Any) -> None:
         self._finish(run_id, response, "")
 
-    def on_llm_error(self, error: BaseException, *, run_id: Any, **_more: Any) -> None:
-        self._finish(run_id, None, f"{type(error).__name__}: {error}")
+    def on_llm_error(self, error: BaseException, *, run_id: Any, response: Any = None, **_more: Any) -> None:
+        self._finish(run_id, response, _why(error))
 
     def _finish(self, run_id: Any, response: Any, error: str) -> None:
-        ended = time_ns()
-        started = self._started.pop(run_id, None)
-        if started is None:
-            return
-        try:
-            answers = [] if response is None else _answers(response)
-            for answer in answers:
-                if answer.cost_info is not None and not answer.cost_info.provider_name:
-                    answer.cost_info.provider_name = started.provider
-            call = Call(
-                door=_DOOR,
-                history=from_messages(started.given),
-                answers=answers,
-                started=started.began,
-                ended=ended,
-                error=error[:300],
-            )
-        except Exception as failed:  # noqa: BLE001 - whatever a model of the user's gives
-            started.observation.problem(f"{_DOOR}: a call was not understood: {type(failed).__name__}: {failed}")
-            return
-        started.observation.call(call)
+        started = _started.pop(run_id, None)
+        if started is not None:
+            _tell(started, response, error)
 
     def on_tool_start(self, serialized: Any, input_str: str, *, run_id: Any, **more: Any) -> None:
         name = more.get("name") or (serialized.get("name") if isinstance(serialized, dict) else "")
-        self._begin(run_id, more.get("inputs"), more, name if isinstance(name, str) else "")
+        self._begin(run_id, more.get("inputs"), {**more, "name": name}, tool=True)
 
     def on_tool_end(self, output: Any, *, run_id: Any, **_more: Any) -> None:
         self._finish_tool(run_id, output, "")
 
     def on_tool_error(self, error: BaseException, *, run_id: Any, **_more: Any) -> None:
-        self._finish_tool(run_id, None, f"{type(error).__name__}: {error}")
+        self._finish_tool(run_id, None, _why(error))
 
     def _finish_tool(self, run_id: Any, output: Any, error: str) -> None:
         ended = time_ns()
-        started = self._started.pop(run_id, None)
+        started = _started.pop(run_id, None)
         if started is None:
             return
-        if getattr(output, "type", None) == "tool":
-            message = from_messages(output)[0]
+        returned = _tool_message(output, started.call_id)
+        if returned is not None:
+            message = from_messages(returned)[0]
         else:
             if isinstance(output, list | dict | str | int | float | bool | None):
                 draft = tool_draft(id=started.call_id, name=started.name, output=output, error=error)
             else:
-                return  # a command to the graph: what it says comes with the next call
+                return  # a command to the graph that says nothing about this call
             message = draft.message()
         result = message.tool_result
         if result is not None:
             result.latency_ms = message.latency_ms = round((ended - started.began) / 1e6)
             result.name = result.name or started.name
         started.observation.execution(Execution(door=_DOOR, message=message, args=started.given))
+
+
+def _tell(started: _Started, response: Any, error: str) -> None:
+    ended = time_ns()
+    try:
+        answers = [] if response is None else _answers(response)
+        if error:
+            # What arrived before it; or an empty message that only bears the error's own fields.
+            answers = [answer for answer in answers if answer.text or answer.tool_calls or answer.reasoning]
+        for answer in answers:
+            if answer.cost_info is not None and not answer.cost_info.provider_name:
+                answer.cost_info.provider_name = started.provider
+        call = Call(
+            door=_DOOR,
+            history=from_messages(started.given),
+            answers=answers,
+            started=started.began,
+            ended=ended,
+            error=error[:300],
+        )
+    except Exception as failed:  # noqa: BLE001 - whatever a model of the user's gives
+        started.observation.problem(f"{_DOOR}: a call was not understood: {type(failed).__name__}: {failed}")
+        return
+    started.observation.call(call)
+
+
+def _why(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
+
+
+def _tool_message(output: Any, call_id: str) -> Any:
+    """The message that a tool returned, by itself or in a command to the graph; None where it returned none."""
+    if getattr(output, "type", None) == "tool":
+        return output
+    for command in output if isinstance(output, list) else [output]:
+        update = getattr(command, "update", None)
+        said = update.get("messages") if isinstance(update, dict) else [command]
+        for message in said if isinstance(said, list) else [said]:
+            if getattr(message, "type", None) == "tool" and getattr(message, "tool_call_id", None) == call_id:
+                return message
+    return None
+
+
+def settle(observation: Observation) -> None:
+    """Tell of what a test began and did not end."""
+    for run_id in [run_id for run_id, started in [*_started.items()] if started.observation is observation]:
+        started = _started.pop(run_id, None)
+        if started is None:
+            continue
+        kind = "tool" if started.tool else "call"
+        why = f"a {kind} did not end before its test"
+        if not started.tool:
+            _tell(started, None, why)
+        observation.problem(f"{_DOOR}: {why}")
 
 
 def _answers(response: Any) -> Any:

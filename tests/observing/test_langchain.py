@@ -146,6 +146,136 @@ def test_failure():
     assert by_name["test_failure"].messages[0].meta["call_error"] == "ConnectionError: no route to the model"
 
 
+def test_a_stream_that_is_left_cancelled_or_broken_has_what_arrived(captured: Captured) -> None:
+    runs = captured(
+        MODEL
+        + """
+class Broken(Model):
+    def _stream(self, *args, **more):
+        for place, chunk in enumerate(super()._stream(*args, **more)):
+            if place == (0 if more["stop"] else 2):
+                raise ConnectionError("cut")
+            yield chunk
+
+class Slow(Model):
+    async def _astream(self, *args, **more):
+        for place, chunk in enumerate(self._stream(*args, **more)):
+            await asyncio.sleep(60 if place == 2 else 0)
+            yield chunk
+
+def test_left():
+    for place, chunk in enumerate(model("In Lyon today.").stream("Where?")):
+        if place == 1:
+            break
+
+def test_broken():
+    with pytest.raises(ConnectionError):
+        list(Broken(messages=iter([AIMessage("In Lyon today.")])).stream("Where?"))
+
+def test_broken_before_it_began():
+    with pytest.raises(ConnectionError):
+        list(Broken(messages=iter([AIMessage("In Lyon today.")])).stream("Where?", stop=["x"]))
+
+def test_cancelled():
+    async def ask():
+        async for chunk in Slow(messages=iter([AIMessage("In Lyon today.")])).astream("Where?"):
+            pass
+
+    with pytest.raises(asyncio.TimeoutError):
+        asyncio.run(asyncio.wait_for(ask(), 0.2))
+""",
+        passed=4,
+    )
+
+    by_name = {run.run_id.partition("::")[2]: run.messages for run in runs}
+    assert {name: [message.text for message in messages] for name, messages in by_name.items()} == {
+        "test_left": ["Where?", "In "],
+        "test_broken": ["Where?", "In "],
+        "test_broken_before_it_began": ["Where?"],
+        "test_cancelled": ["Where?", "In "],
+    }
+    assert {name: messages[-1].meta["call_error"] for name, messages in by_name.items()} == {
+        "test_left": "GeneratorExit",
+        "test_broken": "ConnectionError: cut",
+        "test_broken_before_it_began": "ConnectionError: cut",
+        "test_cancelled": "CancelledError",
+    }
+
+
+def test_a_call_that_never_ended_is_named(suite: Suite) -> None:
+    suite.write(
+        MODEL
+        + """
+left = []
+
+def test_it():
+    left.append(model("In Lyon today.").stream("Where?"))
+    next(left[0])
+
+def test_tool():
+    @tool
+    def wait(id: int) -> str:
+        "Wait."
+        begun.set()
+        ended.wait(60)
+        return "over"
+
+    begun, ended = threading.Event(), threading.Event()
+    threading.Thread(target=wait.invoke, args=({"id": 7},), daemon=True).start()
+    assert begun.wait(60)
+"""
+    )
+
+    result = suite.run_apart("--arena-capture")
+
+    result.assert_outcomes(passed=2)
+    assert suite.lines(result)[1:] == [
+        "arena: langchain: a call did not end before its test",
+        "arena: langchain: a tool did not end before its test",
+    ]
+    (run,) = suite.runs()
+    assert said(run) == [("user", "Where?")]
+
+
+@pytest.mark.parametrize("among", ["", "[other, {}]"])
+def test_what_a_tool_says_in_a_command_to_the_graph_is_its_result(captured: Captured, among: str) -> None:
+    """Nobody else tells of it where the model is not called again."""
+    pytest.importorskip("langgraph.prebuilt")
+    returned = "Command(update={'messages': [HumanMessage('Next.'), ToolMessage('saved', tool_call_id=tool_call_id)]})"
+    (run,) = captured(
+        MODEL
+        + f"""
+from typing import Annotated
+
+def test_it():
+    from langchain_core.tools import InjectedToolCallId
+    from langgraph.graph import MessagesState, StateGraph
+    from langgraph.prebuilt import ToolNode
+    from langgraph.types import Command
+
+    @tool
+    def save(id: int, tool_call_id: Annotated[str, InjectedToolCallId]):
+        "Save."
+        other = Command(update={{"messages": [HumanMessage("Ready?")]}})
+        return {among.format(returned) or returned}
+
+    call = AIMessage("", tool_calls=[{{"id": "c1", "name": "save", "args": {{"id": 7}}}}])
+    bot = model(call)
+    graph = StateGraph(MessagesState)
+    graph.add_node("ask", lambda state: {{"messages": [bot.invoke(state["messages"])]}})
+    graph.add_node("tools", ToolNode([save]))
+    graph.set_entry_point("ask")
+    graph.add_edge("ask", "tools")
+    graph.compile().invoke({{"messages": [("user", "Where?")]}})
+"""
+    )
+
+    assert said(run) == [("user", "Where?"), ("assistant", ""), ("tool", "saved")]
+    result = run.messages[2].tool_result
+    assert result is not None
+    assert (result.id, result.name) == ("c1", "save")
+
+
 def test_a_graph_with_a_tool_is_one_conversation(captured: Captured) -> None:
     """The model asks, the tool is executed, the model answers."""
     pytest.importorskip("langgraph.prebuilt")
