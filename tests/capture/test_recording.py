@@ -83,6 +83,78 @@ def test_the_user_sees_what_the_stream_gives(chunks: list[Any]) -> None:
     assert heard.texts == ["It is 18 °C and sunny in Bern."]
 
 
+class Helper(Stream):
+    """What SDKs give beside it: it reads itself to its end, past whatever stands for it."""
+
+    def until_done(self) -> Helper:
+        self.left = len(list(self))
+        return self
+
+    def get_final_text(self, mark: str) -> str:
+        self.until_done()
+        return f"done{mark}"
+
+
+class AsyncHelper:
+    def __init__(self, chunks: list[Any]) -> None:
+        self._chunks = iter(chunks)
+
+    def __aiter__(self) -> AsyncHelper:
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            return next(self._chunks)
+        except StopIteration:
+            raise StopAsyncIteration from None
+
+    async def until_done(self) -> AsyncHelper:
+        async for _chunk in self:
+            pass
+        return self
+
+    def get_final_count(self) -> int:
+        return 1
+
+
+@pytest.mark.parametrize("read_before", [0, 1])
+def test_a_helper_that_reads_its_stream_to_its_end_is_watched(chunks: list[Any], read_before: int) -> None:
+    finished, asked = Heard(), Heard()
+    helper = Helper(chunks)
+    watched = record_stream(helper, finished)
+    other = record_stream(Helper(chunks), asked)
+    for _ in range(read_before):
+        next(watched)
+        next(other)
+
+    assert watched.until_done() is watched
+    assert helper.left == 0
+    assert other.get_final_text("!") == "done!"
+    assert finished.texts == asked.texts == ["It is 18 °C and sunny in Bern."]
+
+
+def test_an_async_helper_that_reads_its_stream_to_its_end_is_watched(chunks: list[Any]) -> None:
+    heard = Heard()
+
+    async def read() -> None:
+        watched = record_stream(AsyncHelper(chunks), heard)
+        assert watched.get_final_count() == 1
+        assert await watched.until_done() is watched
+
+    asyncio.run(read())
+
+    assert heard.texts == ["It is 18 °C and sunny in Bern."]
+
+
+def test_a_helper_that_fails_gives_what_arrived(chunks: list[Any]) -> None:
+    heard = Heard()
+
+    with pytest.raises(ConnectionError):
+        record_stream(Helper(chunks[:2], fail=True), heard).until_done()
+
+    assert heard.texts == ["It is 18 °C "]
+
+
 def test_a_stream_that_fails_gives_what_arrived(chunks: list[Any]) -> None:
     heard = Heard()
 
