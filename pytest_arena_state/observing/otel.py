@@ -102,7 +102,20 @@ def _failure(span: Any, attributes: Mapping[str, Any]) -> str:
     if getattr(getattr(status, "status_code", None), "name", "") != "ERROR" and "error.type" not in attributes:
         return ""
     described = getattr(status, "description", None)
-    return str(described or attributes.get("error.type") or "failed")[:300]
+    return str(described or _raised(span) or attributes.get("error.type") or "failed")[:300]
+
+
+def _raised(span: Any) -> str:
+    """The last exception that was recorded; not everybody describes it in the status, too."""
+    for event in reversed(getattr(span, "events", None) or ()):
+        told = event.attributes or {}
+        if event.name == "exception" and "exception.type" in told:
+            kind = str(told["exception.type"]).rpartition(".")[2]
+            try:
+                return f"{kind}: {told.get('exception.message', '')}".removesuffix(": ")
+            except Exception:  # noqa: BLE001 - an exception may be unable to say what it is
+                return kind
+    return ""
 
 
 def _call(span: Any, attributes: Mapping[str, Any]) -> Call:
@@ -134,6 +147,8 @@ def _execution(span: Any, attributes: Mapping[str, Any]) -> Execution | None:
     if result is not None:
         told = {**attributes, "gen_ai.tool.call.result": result}
         message = from_messages({"attributes": told, "start_time": span.start_time, "end_time": span.end_time})[0]
+        if error and message.tool_result is not None:
+            message.tool_result.error = error
     else:
         message = tool_draft(**named, failed=bool(error), error=error).message()
     if message.tool_result is None or not (message.tool_result.id or message.tool_result.name):
@@ -217,6 +232,12 @@ class _Scope:
         self.name = name
 
 
+class _Event:
+    def __init__(self, name: str, attributes: Any) -> None:
+        self.name = name
+        self.attributes = attributes
+
+
 def _tracer_class(api: Any) -> Any:
     class ArenaSpan(api.Span):  # type: ignore[misc]  # its base is known when OpenTelemetry is there
         """Keeps what it is told; not sampled, so that no request gets a header for it."""
@@ -228,6 +249,7 @@ def _tracer_class(api: Any) -> Any:
             self.attributes = dict(attributes or {})
             self.start_time, self.end_time = start_time or time_ns(), 0
             self.status: Any = None
+            self.events: list[_Event] = []
             _spans.begin(id(self), id(parent))
 
         def end(self, end_time: int | None = None) -> None:
@@ -255,14 +277,16 @@ def _tracer_class(api: Any) -> Any:
         def update_name(self, name: str) -> None:
             self.name = name
 
-        def add_event(self, *_args: Any, **_more: Any) -> None:
-            pass
+        def add_event(self, name: str, attributes: Any = None, *_args: Any, **_more: Any) -> None:
+            if name == "exception":
+                self.events.append(_Event(name, attributes))
 
         def add_link(self, *_args: Any, **_more: Any) -> None:
             pass
 
-        def record_exception(self, *_args: Any, **_more: Any) -> None:
-            pass
+        def record_exception(self, exception: BaseException, *_args: Any, **_more: Any) -> None:
+            # Not made text here, in the user's code: an exception's own text may raise another.
+            self.add_event("exception", {"exception.type": type(exception).__name__, "exception.message": exception})
 
     class ArenaTracer(api.NoOpTracer):  # type: ignore[misc]  # the same
         """As the tracer that does nothing, with spans that do something."""

@@ -291,3 +291,70 @@ def test_an_error_in_a_call_is_in_its_history(observed: Observed) -> None:
 
     (message,) = observed.store.log_load("test_it")
     assert message.meta["call_error"] == "no route"
+
+
+class UnspeakableError(RuntimeError):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+@pytest.mark.parametrize("result", [None, "try another"])
+@pytest.mark.parametrize(
+    ("description", "told", "error"),
+    [
+        (None, {"exception.type": "a.library.Retry", "exception.message": "try another"}, "Retry: try another"),
+        (None, {"exception.type": "KeyboardInterrupt", "exception.message": ""}, "KeyboardInterrupt"),
+        (None, {"exception.type": "UnspeakableError", "exception.message": UnspeakableError()}, "UnspeakableError"),
+        (None, None, "failed"),
+        ("no route", {"exception.type": "Retry", "exception.message": "try another"}, "no route"),
+    ],
+)
+def test_a_tool_that_failed_says_why(
+    observed: Observed, result: str | None, description: str | None, told: Any, error: str
+) -> None:
+    """Also where it returned something: the words for the model are no sign of success."""
+    asked = [{"role": "assistant", "parts": [{"type": "tool_call", "id": "c1", "name": "find", "arguments": {}}]}]
+    named = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.call.id": "c1", "gen_ai.tool.name": "find"}
+    spans = Spans()
+    for number, (attributes, status) in enumerate(
+        [
+            ({"gen_ai.operation.name": "chat", "gen_ai.output.messages": json.dumps(asked)}, None),
+            (
+                {**named, **({"gen_ai.tool.call.result": result} if result else {})},
+                SimpleNamespace(status_code=SimpleNamespace(name="ERROR"), description=description),
+            ),
+        ]
+    ):
+        events = [SimpleNamespace(name="other", attributes=None), SimpleNamespace(name="exception", attributes=told)]
+        spans.begin(number, None)
+        spans.end(
+            number, SimpleNamespace(attributes=attributes, start_time=1, end_time=2, status=status, events=events)
+        )
+
+    returned = observed.store.log_load("test_it")[1].tool_result
+    assert returned is not None
+    assert (returned.content, returned.error) == (result or "", error)
+    assert observed.troubles == []
+
+
+def test_without_a_provider_exceptions_are_heard_of(captured: Captured) -> None:
+    """Of a library that records them and sets a status without words."""
+    needs("opentelemetry.trace")
+    (run,) = captured(
+        LIBRARY
+        + """
+def test_it():
+    tracer = trace.get_tracer("a.library")
+    asked = [{"role": "assistant", "parts": [{"type": "tool_call", "id": "c1", "name": "find", "arguments": {}}]}]
+    chat(**{"gen_ai.output.messages": json.dumps(asked)})
+    named = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.call.id": "c1", "gen_ai.tool.name": "find"}
+    with tracer.start_as_current_span("find", attributes=named) as span:
+        span.add_event("began", {"at": 1})
+        span.record_exception(LookupError("no such parcel"))
+        span.set_status(trace.StatusCode.ERROR)
+"""
+    )
+
+    result = run.messages[-1].tool_result
+    assert result is not None
+    assert result.error == "LookupError: no such parcel"
