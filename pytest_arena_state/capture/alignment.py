@@ -3,7 +3,9 @@
 Clients repeat the history with every call, each in its own way: without usage, without
 reasoning, cut at the start, with other instructions. Two messages are the same when the same
 role said the same words, showed the same media, called the same tools with the same arguments
-or returned the same results; white space, ids that were made up, and all telemetry aside.
+or returned the same results; white space, ids that were made up, and all telemetry aside. Two
+answers with different ids of their responses are never the same; and in a list of several
+messages, results are the same when they answer the same call, since clients shorten old ones.
 
 Where nothing tells a repetition from somebody saying the same again, a list of several
 messages is a repetition of the start, and a single message is one only of the last.
@@ -52,15 +54,18 @@ def align(known: Sequence[Message], given: list[Message]) -> Alignment:
     if not answers and any(map(_lacks_id, given)):
         given = [message.model_copy(deep=True) for message in given]
         pair(given)
-    known_keys = [_key(message) for message in known]
-    given_keys = [_key(message) for message in given]
     known_body = [place for place, message in enumerate(known) if message.role != "system"]
     given_body = [place for place, message in enumerate(given) if message.role != "system"]
+    by_call = len(given_body) > 1
+    known_keys = [_key(message, by_call) for message in known]
+    given_keys = [_key(message, by_call) for message in given]
     repeated = 0
     starts = 0
     if not answers:
-        body = [known_keys[place] for place in known_body]
-        repeated, starts = _repeated(body, [given_keys[place] for place in given_body])
+        repeated, starts = _repeated(
+            [(known_keys[place], known[place].meta.get("response_id")) for place in known_body],
+            [(given_keys[place], given[place].meta.get("response_id")) for place in given_body],
+        )
     # Instructions do not move: the same ones are known wherever they stand.
     instructions = {key for key, message in zip(known_keys, known, strict=True) if message.role == "system"}
     spoken = set(given_body[repeated:])
@@ -149,19 +154,28 @@ def _answers_open_call(known: Sequence[Message], given: Sequence[Message]) -> bo
     return any(call.id == wanted.id if wanted.id else wanted.name in ("", call.name) for call in waiting)
 
 
-def _repeated(known: list[str], given: list[str]) -> tuple[int, int]:
+_Told = tuple[str, Any]
+"""A message's key, and the id of its response where it has one."""
+
+
+def _repeated(known: Sequence[_Told], given: Sequence[_Told]) -> tuple[int, int]:
     """How many messages at the start of those given are known already, and where these begin."""
     shared = 0
-    while shared < len(known) and shared < len(given) and known[shared] == given[shared]:
+    while shared < len(known) and shared < len(given) and _same(known[shared], given[shared]):
         shared += 1
     if shared == len(known):
         return shared, 0  # the history, perhaps grown
-    overlap = _overlap(known, given)
-    if overlap:
+    overlap = _overlap([key for key, _ in known], [key for key, _ in given])
+    if overlap and all(map(_same, known[-overlap:], given)):
         return overlap, len(known) - overlap  # the history, cut at its start
     if shared >= _HISTORY or (shared and len(given) > len(known)):
         return shared, 0  # the history with another end, or an earlier state of it
     return 0, 0
+
+
+def _same(known: _Told, given: _Told) -> bool:
+    ids = known[1], given[1]
+    return known[0] == given[0] and not (all(ids) and ids[0] != ids[1])
 
 
 def _overlap(known: list[str], given: list[str]) -> int:
@@ -176,8 +190,10 @@ def _overlap(known: list[str], given: list[str]) -> int:
     return border[-1]
 
 
-def _key(message: Message) -> str:
+def _key(message: Message, by_call: bool = False) -> str:
     result = message.tool_result
+    if by_call and result is not None and _real(result.id):
+        return json.dumps([message.role, result.id])
     facts: list[Any] = [
         message.role,
         " ".join(message.text.split()),

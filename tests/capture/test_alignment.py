@@ -67,6 +67,36 @@ def test_other_media_make_a_message_new() -> None:
     assert new_messages([first], [second]) == [second]
 
 
+def test_answers_of_different_responses_are_different() -> None:
+    """A model that is asked three times may say the same three times."""
+    answers = [Message(role="assistant", content="a1", meta={"response_id": f"r{n}"}) for n in (1, 2, 3)]
+    known = say("u1")
+    for answer in answers:
+        known += new_messages(known, [answer])
+        known += new_messages(known, [answer])
+        known += new_messages(known, say("a1"))  # as a history has it
+
+    assert [message.meta.get("response_id") for message in known] == [None, "r1", "r2", "r3"]
+    assert new_messages(known, say("u1 a1 a1 a1 u2")) == say("u2")
+    assert new_messages([*say("u1"), answers[0]], [*say("u1"), answers[1]]) == [*say("u1"), answers[1]]
+
+
+def test_a_result_that_a_history_shortens_is_known() -> None:
+    """It is the result of the same call, and the conversation keeps what the tool returned."""
+
+    def history(output: str) -> list[Message]:
+        call = Message(role="assistant", tool_calls=[ToolCall(id="c", name="f", args={})])
+        result = Message(role="tool", content=output, tool_result=ToolResult(id="c", name="f", content=output))
+        return [*say("u1"), call, result, *say("a1")]
+
+    known = history("a page of words")
+
+    assert new_messages(known, [*history("[shortened]"), *say("u2")]) == say("u2")
+    assert new_messages(known, [*history("[shortened]")[1:], *say("u2")]) == say("u2")
+    assert new_messages([*known, *say("u2 a2")], [*history("[gone]"), *say("u2 a2 u3")]) == say("u3")
+    assert new_messages(known[:3], [history("another try")[2]]) == [history("another try")[2]]
+
+
 def test_a_later_list_names_the_tools_of_an_earlier_one() -> None:
     asked = Message(role="assistant", tool_calls=[ToolCall(id="c", name="f", args={})])
     result = Message(role="tool", tool_result=ToolResult(id="c", content="1"))
