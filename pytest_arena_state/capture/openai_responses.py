@@ -188,6 +188,7 @@ class _Turn:
         read_content(draft, item.get("content"))
         if item.get("id") != "__fake_id__":  # what the Agents SDK gives to answers of other interfaces
             draft.note(message_id=item.get("id"))
+        _note_provider(draft, item)
         draft.note_rest(item, ("type", "role", "content", "id", "status"))
         if role != "assistant":
             self.messages.append(draft.message())
@@ -199,6 +200,7 @@ class _Turn:
         draft.think_opaquely(
             item.get("encrypted_content"), provider="openai", kind="encrypted_content", ref=item.get("id")
         )
+        _note_provider(draft, item)
         draft.note_rest(item, ("type", "summary", "content", "encrypted_content", "id", "status"))
 
     def _call(self, item: dict[str, Any], kind: str) -> None:
@@ -211,6 +213,13 @@ class _Turn:
         )
         known = ("type", "id", "call_id", "name", "arguments", "input", "status", "action", "operation", "actions")
         self._model().detail_call(item, known)
+        _note_provider(self._model(), item)
+
+
+def _note_provider(draft: Draft, item: dict[str, Any]) -> None:
+    """What the Agents SDK knows of a response of another interface stands in each of its items."""
+    told = mapping(item.get("provider_data"))
+    draft.note(model=told.get("model"), response_id=told.get("response_id"))
 
 
 def _read_output(item: dict[str, Any], kind: str) -> Draft:

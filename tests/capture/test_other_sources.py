@@ -104,7 +104,11 @@ def test_one_that_fails_is_an_error_of_ours(installed: Installed) -> None:
 
 def test_a_response_of_the_agents_sdk_needs_no_id() -> None:
     """It has none where the model speaks another API than Responses."""
-    call = {"type": "function_call", "call_id": "c1", "id": "__fake_id__", "name": "track", "arguments": "{}"}
+    call: dict[str, Any] = {"type": "function_call", "call_id": "c1", "id": "__fake_id__", "name": "track"}
+    call["arguments"] = "{}"
+    call["provider_data"] = {"model": "m", "response_id": "chatcmpl-1"}
+    text = {"type": "message", "role": "assistant", "id": "__fake_id__", "content": "In Lyon."}
+    thought = {"type": "reasoning", "id": "__fake_id__", "summary": [], "provider_data": {"model": "m"}}
     response = {"output": [call], "usage": {"input_tokens": 60, "output_tokens": 12}}
 
     (message,) = from_messages([response])
@@ -112,5 +116,10 @@ def test_a_response_of_the_agents_sdk_needs_no_id() -> None:
     assert [(each.id, each.name) for each in message.tool_calls] == [("c1", "track")]
     assert message.cost_info is not None
     assert (message.cost_info.input_tokens, message.cost_info.output_tokens) == (60, 12)
+    assert (message.meta["model"], message.meta["response_id"]) == ("m", "chatcmpl-1")
+    (answer,) = from_messages([{"output": [{**text, "provider_data": {"model": "m"}}], "usage": {}}])
+    assert (answer.meta["model"], answer.meta.get("message_id")) == ("m", None)
+    (reasoned,) = from_messages([thought, text])
+    assert reasoned.meta["model"] == "m"
     with pytest.raises(UnrecognisedSourceError):
         from_messages({"output": [{"x": 1}], "usage": {}})
