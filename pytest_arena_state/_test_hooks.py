@@ -286,7 +286,7 @@ def name_of_interruption(error: BaseException) -> str:
 def phase_report(report: pytest.TestReport) -> PhaseReport:
     """What matters of a report."""
     values = report.__dict__  # three times for each test, and mostly there is nothing to tell
-    expected, part = "wasxfail" in values, is_part(report)
+    expected, part = "wasxfail" in values, "context" in values and is_part(report)
     when, outcome = str(report.when), str(report.outcome)
     if outcome == "passed" and not expected:
         return PASSED_PHASES[when] if when in PASSED_PHASES and not part else PhaseReport(when, outcome, part=part)
