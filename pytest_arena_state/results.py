@@ -8,6 +8,7 @@ place and moved there.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -44,13 +45,14 @@ from .packing import open_packed
 from .reading import is_file_name, iterate_results, load_results, load_run, read_index, run_files
 from .repeats import Repeats
 from .stored import open_results
-from .target import Form, Target
+from .target import Form, Target, where_it_leads
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
     from .staging import Ledger
 
+_DRAFTS = ".drafts"  # copies from another file system, on the way to their places
 _LOCK_TIMEOUT = 60.0  # seconds; a session publishes 100,000 runs in less
 
 
@@ -173,7 +175,7 @@ def publish(
         replaced: What was there when the session began, from `marks_of`; what has been published
             since under one of its stems is kept.
         token: Tells this session's files from those of others with the same run ids.
-        staging: A folder on the same file system for files that are not whole yet.
+        staging: A folder for files that are not whole yet, on the same file system where that can be.
         sessions: How many sessions ``merged`` comes from.
         config_file: What configured the session.
         media_limit: Bytes of one piece of media in a journal that stay in its run; 0 leaves all there.
@@ -182,6 +184,8 @@ def publish(
         OSError: Something cannot be written. What was there before is still there.
     """
     staging.mkdir(parents=True, exist_ok=True)
+    if target.form == "directory" and target.path.is_symlink():
+        where_it_leads(target.path).mkdir(parents=True, exist_ok=True)  # there may be nothing yet
     old = _old_index(target)
     now = _marks(target, old)
     gone = {stem for stem, mark in replaced.items() if now.get(stem) == mark}
@@ -448,13 +452,18 @@ class _DirectoryWriter:
             # Nothing is there yet: everything comes at once, with one move.
             whole, *others = folders
             _move_files(others, whole)
-            staged.replace(whole / "index.json")
+            index = staged.replace(whole / "index.json")
             place.parent.mkdir(parents=True, exist_ok=True)
-            whole.rename(place)
-        else:
-            place.mkdir(parents=True, exist_ok=True)
-            _move_files(folders, place)
-            staged.replace(self._target.index_path)
+            try:
+                whole.rename(place)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                index.replace(staged)
+            else:
+                return
+        place.mkdir(parents=True, exist_ok=True)
+        place_runs(folders, staged, place)
 
     def remove(self, stem: str) -> None:
         with suppress(OSError):
@@ -469,10 +478,77 @@ def _size(folder: Path) -> int:
         return sum(1 for _ in found)
 
 
+def place_runs(folders: Sequence[Path], index: Path, place: Path) -> None:
+    """Move the files of folders into results, and then their index.
+
+    The results may be on another file system, such as a mount point or where a link leads.
+
+    Raises:
+        OSError: Something cannot be moved; the old index is still there.
+    """
+    try:
+        _move_files(folders, place)
+        index.replace(place / "index.json")
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _place_copies(folders, index, place)
+
+
+def _place_copies(folders: Sequence[Path], index: Path, place: Path) -> None:
+    drafts = place / _DRAFTS
+    runs = drafts / "runs"
+    shutil.rmtree(drafts, ignore_errors=True)  # of somebody who was killed
+    try:
+        # A full disk must be noticed here, too, before the first of the old files is replaced.
+        runs.mkdir(parents=True)
+        for folder in folders:
+            for file in folder.iterdir():
+                shutil.copyfile(file, runs / file.name)
+        shutil.copyfile(index, drafts / "index.json")
+        _move_files([runs], place)
+        (drafts / "index.json").replace(place / "index.json")
+    finally:
+        shutil.rmtree(drafts, ignore_errors=True)
+
+
 def _move_files(folders: Sequence[Path], place: Path) -> None:
     for folder in folders:
         for file in list(folder.iterdir()):
             file.replace(place / file.name)
+
+
+def place_files(*moves: tuple[Path, Path]) -> None:
+    """Move files to their places, in this order; where a place is a link, to where that leads.
+
+    Raises:
+        OSError: One cannot be moved, and those after it are not.
+    """
+    moves = tuple((file, where_it_leads(place)) for file, place in moves)
+    for done, (file, place) in enumerate(moves):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file.replace(place)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _place_drafts(moves[done:])
+            return
+
+
+def _place_drafts(moves: Sequence[tuple[Path, Path]]) -> None:
+    drafts = [(place.with_name(f".{place.name}{_DRAFTS}"), place) for _, place in moves]
+    try:
+        for (file, place), (draft, _) in zip(moves, drafts, strict=True):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, draft)
+        for draft, place in drafts:
+            draft.replace(place)
+    except BaseException:
+        for draft, _ in drafts:
+            with suppress(OSError):
+                draft.unlink()
+        raise
 
 
 class _OneFileWriter:
@@ -541,10 +617,8 @@ class _OneFileWriter:
                 whole = staged
             else:
                 write_index(out)
-        self._target.path.parent.mkdir(parents=True, exist_ok=True)
-        whole.replace(self._target.path)
-        if whole is not staged:
-            staged.replace(self._target.index_path)
+        index = [] if whole is staged else [(staged, self._target.index_path)]
+        place_files((whole, self._target.path), *index)
 
     def remove(self, stem: str) -> None:
         """Nothing to do: the new file does not have it."""
@@ -592,6 +666,8 @@ __all__ = [
     "load_run",
     "make_index",
     "marks_of",
+    "place_files",
+    "place_runs",
     "publish",
     "publish_lock",
     "read_index",

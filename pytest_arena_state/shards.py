@@ -28,10 +28,10 @@ from .journal import HeldFile
 from .media_files import MediaFiles
 from .naming import safe_name, safe_stem
 from .packing import open_packed, require
-from .results import Target
 from .session import is_dead
 from .shard_table import NamedRun, ShardRun, ShardTable
 from .stored import StoredResults, nothing_there, open_results
+from .target import Target, where_it_leads
 from .validation import problem_of_run, row_of_anybody
 from .worker import TOKEN_FILE
 
@@ -225,7 +225,8 @@ def _checked(shard: Shard, found: _Found, spool: IO[bytes]) -> ShardRun | None:
 def _write(outcome: Merge, table: ShardTable, scratch: Path) -> None:
     target = outcome.target
     staging = scratch / "staging"
-    staging.mkdir()
+    files = staging / "files"
+    files.mkdir(parents=True)
     replaced = results.stems_of(target) if target.form == "directory" else frozenset()
     parts = _completeness_by_shard(outcome.shards)
     with IndexBuilder(scratch, lines=target.form != "json") as index:
@@ -237,7 +238,7 @@ def _write(outcome: Merge, table: ShardTable, scratch: Path) -> None:
                 index.add(named.name, {**row, "superseded": named.run.superseded})
                 index.note([named.run.prompt_pack], named.run.ended)
                 if target.form == "directory":
-                    (staging / f"{number}.json").write_bytes(_file_of(named))
+                    (files / file).write_bytes(_file_of(named))
                 else:
                     out.write(_separator(target, number) + _line_of(named))
         with (staging / "index").open("wb") as out:
@@ -268,10 +269,8 @@ def _separator(target: Target, number: int) -> bytes:
 
 
 def _place_files(target: Target, table: ShardTable, staging: Path, replaced: frozenset[str]) -> None:
-    target.path.mkdir(parents=True, exist_ok=True)
-    for number, named in enumerate(table):
-        (staging / f"{number}.json").replace(target.path / f"{named.name}.json")
-    (staging / "index").replace(target.index_path)
+    where_it_leads(target.path).mkdir(parents=True, exist_ok=True)
+    results.place_runs([staging / "files"], staging / "index", target.path)
     for stem in replaced:
         if not table.has_name(stem):
             (target.path / f"{stem}.json").unlink(missing_ok=True)
@@ -287,10 +286,7 @@ def _place_one_file(target: Target, bodies: Path, staging: Path) -> None:
                 out.write(b',\n"runs": [')
         shutil.copyfileobj(runs, out)
         out.write(b"\n]}\n" if target.form == "json" else b"\n")
-    target.path.parent.mkdir(parents=True, exist_ok=True)
-    whole.replace(target.path)
-    if target.form == "jsonl":
-        index.replace(target.index_path)
+    results.place_files((whole, target.path), *([(index, target.index_path)] if target.form == "jsonl" else []))
 
 
 def _completeness_by_shard(shards: Sequence[Shard]) -> dict[str, Any]:

@@ -28,6 +28,11 @@ def form_of(path: Path) -> Form:
     return "jsonl" if suffix == ".jsonl" or packing_of(path) else "json" if suffix == ".json" else "directory"
 
 
+def where_it_leads(path: Path) -> Path:
+    """The path itself, or the end of the links that begin there, also where nothing is yet."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
 @dataclass(frozen=True)
 class Target:
     """Where a session's results go."""
@@ -90,4 +95,4 @@ class Target:
         return ""
 
 
-__all__ = ["Form", "Packing", "Target", "form_of", "is_url", "packing_of"]
+__all__ = ["Form", "Packing", "Target", "form_of", "is_url", "packing_of", "where_it_leads"]

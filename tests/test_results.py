@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 from pytest_arena_state import ResultsError, RunMetadata, RunResult, load_results
 from pytest_arena_state import results as results_module
 from pytest_arena_state.models import ConversationState
+from pytest_arena_state.recovery import recover
 from pytest_arena_state.results import Index, Target, go_duration, publish_lock, read_index
 from pytest_arena_state.session import Outcome, Session, Settings
+from pytest_arena_state.shards import merge
 from pytest_arena_state.verdict import PhaseReport
 
 FORMS = ("out", "out.jsonl", "out.json", "out.jsonl.gz", "out.jsonl.zst")
@@ -627,6 +629,122 @@ def test_what_is_no_index_is_named(tmp_path: Path, content: str, named: str) -> 
         read_index(tmp_path)
 
     assert "index.json" in str(caught.value)
+
+
+# --- other disks, and links --------------------------------------------------------------------
+
+
+@pytest.fixture
+def other_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that nothing can be moved into from outside."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def within(name: str) -> Callable[[Path, Path], Path]:
+        real = getattr(Path, name)
+
+        def move(path: Path, target: Path) -> Path:
+            ends = {Path(os.path.realpath(each.parent)).is_relative_to(disk) for each in (path, target)}
+            if len(ends) > 1:
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(path))
+            moved: Path = real(path, target)
+            return moved
+
+        return move
+
+    for name in ("replace", "rename"):
+        monkeypatch.setattr(Path, name, within(name))
+    return disk
+
+
+def link(path: Path, to: Path) -> None:
+    try:
+        path.symlink_to(to)
+    except OSError:
+        pytest.skip("this system makes no links")
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("form", FORMS)
+def test_results_where_a_link_leads_are_published_there(
+    tmp_path: Path, other_disk: Path, form: str, there: bool
+) -> None:
+    """Onto another disk, too, and where nothing is yet."""
+    place = other_disk / "below" / form
+    if there:
+        place.parent.mkdir()
+        place.mkdir() if form == "out" else place.touch()
+    link(tmp_path / form, place)
+
+    for words in ("first", "second"):
+        assert publish(tmp_path / form, "a", "b", text=words).problem == ""
+        assert said(tmp_path / form) == {"a": words, "b": words}
+
+    assert (tmp_path / form).is_symlink()
+    assert said(place) == {"a": "second", "b": "second"}
+    assert {path.name for path in place.parent.rglob("*")} <= {form, "a.json", "b.json", "index.json"}
+    assert not list(tmp_path.glob("*.journals"))
+
+
+def test_journals_on_another_disk_than_the_results_are_published(tmp_path: Path, other_disk: Path) -> None:
+    link(tmp_path / "out.journals", other_disk)
+
+    assert publish(tmp_path / "out", "a", "b").problem == ""
+
+    assert said(tmp_path / "out") == {"a": "hello", "b": "hello"}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_another_disk_that_is_full_leaves_the_old_results(
+    tmp_path: Path, other_disk: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    place = other_disk / form
+    if form == "out":
+        place.mkdir()
+    link(tmp_path / form, place)
+    publish(tmp_path / form, "a", "b", text="old")
+    before = snapshot(tmp_path)
+    session = begin(tmp_path / form)
+    say(session, "a", "b", text="new")
+    room = 0
+
+    def copy(file: Path, draft: Path) -> None:
+        nonlocal room
+        room -= 1
+        draft.write_bytes(b"{" if room < 0 else file.read_bytes())
+        if room < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(draft))
+
+    monkeypatch.setattr("shutil.copyfile", copy)
+    for files in range(5):
+        room = files
+        outcome = session.finish()
+        if outcome.totals is not None:
+            break
+        assert os.strerror(errno.ENOSPC) in outcome.problem
+        assert snapshot(tmp_path) == before
+        session.outcome = None
+
+    assert files == {"out": 3, "out.json": 1}.get(form, 2)
+    assert said(tmp_path / form) == {"a": "new", "b": "new"}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_sessions_are_recovered_and_merged_onto_another_disk(tmp_path: Path, other_disk: Path, form: str) -> None:
+    session = begin(tmp_path / form)
+    say(session, "a")
+    session.tests.recording.writer.abandon()
+    session._held.release()
+    for name in (form, f"merged-{form}"):
+        if form == "out":
+            (other_disk / name).mkdir()
+        link(tmp_path / name, other_disk / name)
+
+    recover(tmp_path / form)
+    merge([tmp_path / form], tmp_path / f"merged-{form}")
+
+    for name in (form, f"merged-{form}"):
+        assert said(other_disk / name) == {"a": "hello"}
 
 
 # --- sessions that died ---------------------------------------------------------------------------------
