@@ -242,6 +242,11 @@ class Merged:
     media: list[Path] = field(default_factory=list)
     """Folders of media that are too large for the runs."""
 
+    @property
+    def count(self) -> int:
+        """All runs."""
+        return len(self.runs) + sum(ledger.count for ledger in self.ledgers)
+
 
 CONTROLLER = "controller"  # the journal of xdist's controller, which runs no test
 

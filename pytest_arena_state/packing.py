@@ -44,6 +44,8 @@ def require(packing: Packing) -> None:
     """
     if packing == "zst":
         _zstd()
+    elif packing == "gz":
+        import_module("gzip")  # now: when it is needed, a test may have left nothing to import it from
 
 
 def read_lines(path: Path) -> Iterator[bytes]:

@@ -7,6 +7,8 @@ that were made from them are published, and a session that lives is left alone.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +20,7 @@ from .merge import Merged, merge_session
 from .packing import require
 from .recording import token_of
 from .results import Target
-from .session import absorb, is_dead, target_of
+from .session import ELSEWHERE, absorb, discard, is_dead, target_of
 
 if TYPE_CHECKING:
     from .index import Totals
@@ -76,10 +78,17 @@ def recover(path: str | Path, *, output: str | Path | None = None) -> Recovery:
                 sessions=len(dead),
             )
             recovery.totals = published.totals
-            for directory in dead:
-                shutil.rmtree(directory, ignore_errors=True)
+            discard(recovery.merged, dead)
+            _remove_empty({directory.parent for directory in dead})
             shutil.rmtree(_fitting(staging, target), ignore_errors=True)
     return recovery
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        if folder.name.endswith(".journals") or folder.name.startswith(ELSEWHERE):
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _fitting(staging: Path, target: Target) -> Path:

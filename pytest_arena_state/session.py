@@ -6,20 +6,22 @@ sessions that died before theirs were published, and writes the results.
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
-import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from os import getpid  # by name, as what removes folders: a test may replace what the module has
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Any
 
+import filelock  # noqa: F401 - the publication needs it, and a test may leave nothing to import it from
+
 from . import results
-from ._system import monotonic, now, now_ns
+from ._system import exists, monotonic, now, now_ns
 from .attempts import TestRecorder
 from .errors import ArenaStateError, ResultsError
 from .journal import SUFFIX, HeldFile, JournalFile, JournalWriter, is_held, journal_paths
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from .models import RunResult
     from .results import Target
 
+ELSEWHERE = "arena-state-"
+"""What the names of folders begin with that journals are in where there is no room for them beside the results."""
 _BIRTH = 10.0  # seconds in which a journal may exist without its first record
 _WORKER_PATIENCE = 15.0  # seconds that a publication waits for workers to end after an interruption
 _JOURNAL_NAME = re.compile(rb"([A-Za-z0-9_-]+\.[0-9]+)\t")  # of a forked child
@@ -63,6 +67,8 @@ class Outcome:
     """Why nothing was published; empty when everything was."""
     kept: str = ""
     """Where the journals are that could not be published."""
+    kept_runs: int | None = None
+    """How many are in there; None when that is not known."""
     recovered_sessions: int = 0
     uploaded: str = ""
     """The URL of the index, where the results were uploaded."""
@@ -90,7 +96,7 @@ class Session:
         self.target = target
         self.settings = settings
         self.controls_workers = controls_workers
-        self.id = f"{now():%Y%m%dT%H%M%S}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.id = f"{now():%Y%m%dT%H%M%S}-{getpid()}-{secrets.token_hex(4)}"
         self.token = secrets.token_hex(16)
         self.problem = target.check()
         self._replaced = results.marks_of(target) if not self.problem else {}
@@ -122,7 +128,7 @@ class Session:
             )
         )
         self.outcome: Outcome | None = None
-        self._pid = os.getpid()
+        self._pid = getpid()
 
     def _make_directory(self) -> Path:
         directory = self.target.journals / self.id
@@ -131,7 +137,7 @@ class Session:
             (directory / TOKEN_FILE).touch()
         except OSError as error:
             self.problem = self.problem or f"{str(self.target.journals)!r}: {error.strerror}"
-            directory = Path(tempfile.mkdtemp(prefix="arena-state-")) / self.id
+            directory = Path(tempfile.mkdtemp(prefix=ELSEWHERE)) / self.id
             directory.mkdir()
         return directory
 
@@ -191,7 +197,7 @@ class Session:
 
         Never raises; what could not be done is in the outcome.
         """
-        if self.outcome is not None or os.getpid() != self._pid:
+        if self.outcome is not None or getpid() != self._pid:
             return self.outcome or Outcome()
         try:
             self.interrupted_by = self.tests.recording.redactor.redact_text(self.interrupted_by)
@@ -213,7 +219,7 @@ class Session:
     def upload(self) -> None:
         """Upload what was published, where the results have a URL. Never raises; the outcome says what came of it."""
         target, outcome = self.target, self.outcome
-        if not target.url or outcome is None or outcome.totals is None or os.getpid() != self._pid:
+        if not target.url or outcome is None or outcome.totals is None or getpid() != self._pid:
             return
         from . import cloud
 
@@ -247,8 +253,11 @@ class Session:
         for name in alive:
             merged.lost.append({"what": f"later saves of {name}", "why": "it was still running at publication"})
         self._name_what_is_unwritten(merged)
+        unpublished = Outcome(merged=merged, problem=self.problem, kept=str(self.directory), kept_runs=merged.count)
         if self.problem:
-            return Outcome(merged=merged, problem=self.problem, kept=str(self.directory))
+            return unpublished
+        published = None
+        dead: list[Path] = []
         try:
             with results.publish_lock(self.target):
                 dead = list(dead_sessions(self.target, self.directory))
@@ -266,11 +275,12 @@ class Session:
                 )
                 if not alive:
                     self._held.release()  # Windows removes no open file; nobody else publishes now
-                    shutil.rmtree(self.directory, ignore_errors=True)
-                for directory in dead:
-                    shutil.rmtree(directory, ignore_errors=True)
-        except (OSError, TimeoutError, ValueError) as error:
-            return Outcome(merged=merged, problem=_reason(error), kept=str(self.directory))
+                discard(merged, [*([] if alive else [self.directory]), *dead])
+        except Exception as error:  # noqa: BLE001 - a test may have left anything in place of what this needs
+            if published is None:
+                unpublished.problem = _reason(error)
+                return unpublished
+            merged.troubles[f"after the results were published: {_reason(error)}"] += 1
         return Outcome(
             totals=published.totals,
             merged=merged,
@@ -304,6 +314,15 @@ def absorb(merged: Merged, other: Merged) -> None:
     merged.redacted += other.redacted
     merged.troubles += other.troubles
     merged.media += other.media
+
+
+def discard(merged: Merged, directories: Iterable[Path]) -> None:
+    """Remove the folders of sessions whose runs are published; one that stays is a trouble of theirs."""
+    for directory in directories:
+        with suppress(Exception):  # the results are there, whatever becomes of this
+            rmtree(directory, ignore_errors=True)
+        if exists(str(directory)):
+            merged.troubles[f"{directory}: its runs are published, and it cannot be removed"] += 1
 
 
 def target_of(directory: Path) -> Path | None:
@@ -351,11 +370,13 @@ def _reason(error: BaseException) -> str:
 
 
 __all__ = [
+    "ELSEWHERE",
     "Outcome",
     "Session",
     "Settings",
     "absorb",
     "dead_sessions",
+    "discard",
     "is_dead",
     "target_of",
 ]

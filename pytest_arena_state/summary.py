@@ -39,8 +39,9 @@ def summary_lines(session: Session) -> list[str]:
         if checks:
             pieces.append(f"{checks:,} failed by its checks alone" if checks == 1 else f"{checks:,} by checks alone")
     else:
-        count = len(merged.runs) + sum(ledger.count for ledger in merged.ledgers)
-        pieces.append(f"no results: {printable(outcome.problem)}; {plural(count, 'run')} kept")
+        pieces.append(f"no results: {printable(outcome.problem)}")
+        if outcome.kept_runs is not None:
+            pieces[0] += f"; {plural(outcome.kept_runs, 'run')} kept"
     if merged.workers:
         crashed = f" ({len(merged.crashed)} crashed)" if merged.crashed else ""
         pieces.append(plural(len(merged.workers), "worker") + crashed)
@@ -52,7 +53,8 @@ def summary_lines(session: Session) -> list[str]:
         pieces.append(f"{merged.deleted:,} deleted")
     if merged.redacted:
         pieces.append(f"{merged.redacted.total():,} redacted")
-    pieces.append(f"{len(merged.lost):,} lost")
+    if totals is not None or outcome.kept_runs is not None:
+        pieces.append(f"{len(merged.lost):,} lost")
     shown = (outcome.uploaded or session.target.shown_index) if totals is not None else outcome.kept
     lines = [f"arena: {', '.join(pieces)} -> {printable(shown, 1000)}"]
     if outcome.recovered_sessions:

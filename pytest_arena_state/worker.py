@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from os import getpid  # by name: a test may replace what the module has
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,7 @@ class WorkerSession:
         shared = _reads_token(directory, told["token"])
 
         self._channel = channel
-        self._pid = os.getpid()
+        self._pid = getpid()
         # A forked child must not use its parent's channel: their messages would mix. What it
         # journals on its own disk, the worker passes on when it ends. The first child makes the folder:
         # a worker that is killed, and had none, leaves nothing behind.
@@ -100,14 +101,14 @@ class WorkerSession:
         self._pass_on()
         self.tests.end(reason)
         writer = self.tests.recording.writer
-        if writer.waiting + writer.lost and os.getpid() == self._pid:
+        if writer.waiting + writer.lost and getpid() == self._pid:
             with suppress(OSError):  # the disk took no more; the controller can say so
                 told = f"{writer.waiting + writer.lost}\t{writer.last_error}"
                 self._channel.send(LOST_MARK + told.encode("utf-8", "replace"))
 
     def _pass_on(self) -> None:
         spool, self._spool = self._spool, None
-        if spool is None or os.getpid() != self._pid:
+        if spool is None or getpid() != self._pid:
             return
         for path in journal_paths(spool):
             name = path.name.removesuffix(SUFFIX)

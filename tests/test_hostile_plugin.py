@@ -571,6 +571,37 @@ def test_next(arena_run):
     assert said["test_suite.py::test_next"] == ["next"]
 
 
+@pytest.mark.parametrize("to", ["arena-results", "arena-results.jsonl.gz"])
+@pytest.mark.parametrize(
+    "leak",
+    [
+        "os.getpid = lambda: 42",
+        "shutil.rmtree = mock.Mock(side_effect=KeyError)",
+        "sys.path[:], sys.meta_path[:] = [], []",
+    ],
+)
+def test_what_a_test_leaves_behind_is_no_reason_for_no_results(suite: Suite, leak: str, to: str) -> None:
+    suite.write(
+        f"""
+import os, shutil, sys
+from unittest import mock
+
+def test_it(arena_run):
+    arena_run.user("before")
+    {leak}
+    arena_run.user("after")
+"""
+    )
+
+    result = suite.run_apart("-p", "no:xdist", to=to)
+
+    (line,) = suite.lines(result)
+    assert line.startswith("arena: 1 run (1 passed)")
+    (run,) = suite.runs(to)
+    assert [message.content for message in run.messages] == ["before", "after"]
+    assert not list(suite.path.glob("*.journals"))
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not tell which files are open")
 def test_a_test_that_closes_every_file(suite: Suite) -> None:
     """Tests of daemons do. The numbers of what was ours are then those of the test's own files."""

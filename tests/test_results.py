@@ -17,11 +17,13 @@ from hypothesis import strategies as st
 
 from pytest_arena_state import ResultsError, RunMetadata, RunResult, load_results
 from pytest_arena_state import results as results_module
+from pytest_arena_state.cli import main
 from pytest_arena_state.models import ConversationState
 from pytest_arena_state.recovery import recover
 from pytest_arena_state.results import Index, Target, go_duration, publish_lock, read_index
 from pytest_arena_state.session import Outcome, Session, Settings
 from pytest_arena_state.shards import merge
+from pytest_arena_state.summary import summary_lines
 from pytest_arena_state.verdict import PhaseReport
 
 FORMS = ("out", "out.jsonl", "out.json", "out.jsonl.gz", "out.jsonl.zst")
@@ -171,6 +173,48 @@ def test_a_failed_publication_keeps_the_journals_and_says_where(tmp_path: Path, 
     assert outcome.totals is None
     assert Path(outcome.problem.split(":")[0]).is_relative_to(tmp_path)
     assert list(Path(outcome.kept).glob("*.jsonl"))
+
+
+@pytest.mark.parametrize(("fails", "said"), [("merge_session", ""), ("results.publish", "; 2 runs kept")])
+def test_how_many_runs_are_kept_is_said_where_it_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str, said: str
+) -> None:
+    """Whatever a test left in place of something that the publication needs."""
+    session = begin(tmp_path / "out")
+    say(session, "a", "b")
+
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("boom")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"pytest_arena_state.session.{fails}", fail)
+        session.finish()
+
+    first, *_, last = summary_lines(session)
+    assert first == f"arena: no results: 'boom'{said}{', 0 lost' if said else ''} -> {session.directory}"
+    assert last.endswith(f"arena-state recover {session.directory}")
+    assert main(["recover", str(session.directory)]) == 0
+    assert len(load_results(tmp_path / "out")) == 2
+
+
+def test_results_that_are_there_do_not_depend_on_what_is_removed_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(tmp_path / "out", "old")
+    session = begin(tmp_path / "out")
+    say(session, "new")
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr("pytest_arena_state.session.rmtree", fail)
+    monkeypatch.setattr("pytest_arena_state.results._DirectoryWriter.remove", fail)
+    session.finish()
+
+    first, trouble = summary_lines(session)
+    assert first.startswith("arena: 1 run (1 passed)")
+    assert trouble == f"arena: {session.directory}: its runs are published, and it cannot be removed"
+    assert said(tmp_path / "out") == {"new": "hello"}
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -772,6 +816,26 @@ def test_a_session_that_finds_a_dead_one_recovers_its_runs(tmp_path: Path, form:
     stems = dict(zip(index_of(tmp_path / form).run_ids, runs, strict=True))
     assert stems["same"].messages[0].content == "living"
     assert not list(tmp_path.glob("*.journals"))
+
+
+def test_what_was_recovered_leaves_no_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    tmp_path.joinpath("temporary").mkdir()
+    (tmp_path / "in the way.journals").touch()
+    publish(tmp_path / "in the way", "a")
+    dead = begin(tmp_path / "out")
+    say(dead, "b")
+    dead.tests.recording.writer.abandon()
+    dead._held.release()
+    (elsewhere,) = tmp_path.glob("temporary/*/*")
+
+    recover(elsewhere, output=tmp_path / "first.jsonl")
+    recover(tmp_path / "out", output=tmp_path / "second.jsonl")
+
+    assert said(tmp_path / "first.jsonl") == {"a": "hello"}
+    assert said(tmp_path / "second.jsonl") == {"b": "hello"}
+    assert not list(tmp_path.glob("temporary/*"))
+    assert not (tmp_path / "out.journals").exists()
 
 
 def test_a_living_session_is_not_taken_for_a_dead_one(tmp_path: Path) -> None:
