@@ -18,16 +18,19 @@ from __future__ import annotations
 import os
 import zlib
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from ._forks import tell_of_forks
-from ._system import System, make_folder
+from ._system import System, make_folder, write_file
+from ._wire import dumps, loads
 
 JOURNAL_VERSION = 1
 SUFFIX = ".journal.jsonl"
+TOKEN_FILE = "session.token"
+"""Of a session: its token, a newline, the path of its results, and after a NUL each what its journals did not take."""
 #: Where pieces are in a file: an offset and a length for each. There are very many of them, and as numbers in a row
 #: they take an eighth of what objects do.
 Places: TypeAlias = "array[int]"
@@ -37,12 +40,31 @@ INFIX = b'","r":'
 START = len(PREFIX) + 8 + len(INFIX)  # where a record begins in its line
 _CHUNK = 1024 * 1024  # bytes that are copied at a time
 _JOURNAL_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+_APPENDING = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)
 _KEPT_BACK_LIMIT = 64 * 1024 * 1024  # bytes of records that wait for a full disk to have room again
 
 
 def journal_paths(directory: Path) -> list[Path]:
     """The journals of a session, in a stable order."""
     return sorted(directory.glob(f"*{SUFFIX}"))
+
+
+def note_losses(directory: Path, losses: Sequence[Mapping[str, str]]) -> None:
+    """Write down what the journals of a session did not take, for whoever reads them later.
+
+    Behind the token, because a full disk still has room in the block that this is in.
+    """
+    with suppress(OSError):
+        write_file(str(directory / TOKEN_FILE), _APPENDING, b"\0" + dumps([dict(loss) for loss in losses]))
+
+
+def noted_losses(directory: Path) -> list[dict[str, str]]:
+    """What was written down there; empty when nothing was, or not whole."""
+    try:
+        noted = (directory / TOKEN_FILE).read_bytes().split(b"\0")
+        return [{"what": str(each["what"]), "why": str(each["why"])} for each in loads(noted[-1])] if noted[1:] else []
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
 
 
 def encode_line(record: bytes) -> bytes:

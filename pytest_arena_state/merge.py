@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from . import document
 from ._times import format_time
 from ._wire import dumps, loads
-from .journal import SUFFIX, Places, journal_paths
+from .journal import SUFFIX, Places, journal_paths, noted_losses
 from .journal_reading import Damage, PieceReader, Record, read_records
 from .large_media import folder_of
 from .staging import Ledger, read_ledger
@@ -252,7 +252,12 @@ CONTROLLER = "controller"  # the journal of xdist's controller, which runs no te
 
 
 def merge_session(
-    directory: Path, *, token: str = "", interrupted_by: str = "", staged_as: Form | None = None
+    directory: Path,
+    *,
+    token: str = "",
+    interrupted_by: str = "",
+    staged_as: Form | None = None,
+    unwritten: Iterable[Mapping[str, str]] | None = None,
 ) -> Merged:
     """Merge the journals of one session.
 
@@ -262,6 +267,8 @@ def merge_session(
         interrupted_by: What ended the session early, if something did. Tests that were
             open then were interrupted; without it their process must have died.
         staged_as: Go by what processes have staged for results of this form, where that is whole.
+        unwritten: What no journal took, each ending in the name of its process; what the session wrote
+            down about it when None.
 
     Raises:
         OSError: The directory cannot be read.
@@ -284,9 +291,10 @@ def merge_session(
             contents.append(read_journal(path))
         except OSError as error:
             merged.lost.append({"what": path.name, "why": error.strerror or str(error)})
+    lost_of = _lost_of(merged, noted_losses(directory) if unwritten is None else unwritten)
     chosen: dict[tuple[str, str, int, str], tuple[int, str, int, JournalContents, _Conversation]] = {}
     for journal in contents:
-        _account(merged, journal, interrupted_by)
+        _account(merged, journal, interrupted_by, lost_of)
         for number, conversation in sorted(journal.conversations.items()):
             context = journal.contexts.get(conversation.store, RunContext(worker=journal.worker))
             conversation_id = (
@@ -303,7 +311,8 @@ def merge_session(
     for key in list(chosen):  # emptied on the way: all of it as conversations and as runs is too much
         conversation_id, (_, _, _, journal, conversation) = key[3], chosen.pop(key)
         try:
-            merged.runs.append(_run(journal, conversation, conversation_id, verdicts, interrupted_by))
+            reason = interrupted_by or lost_of.get(journal.worker, "")
+            merged.runs.append(_run(journal, conversation, conversation_id, verdicts, reason))
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             # Its records have their checksums, and another program made them.
             merged.lost.append({"what": conversation_id, "why": f"{type(error).__name__}: {error}"[:300]})
@@ -318,6 +327,18 @@ def merge_session(
     merged.workers = sorted(processes - {CONTROLLER, "main"})
     mark_superseded(merged.runs)
     return merged
+
+
+def _lost_of(merged: Merged, unwritten: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Name what no journal took; returns why a process has left a journal like that of one that died."""
+    whole = {ledger.name for ledger in merged.ledgers}
+    reasons: dict[str, str] = {}
+    for loss in unwritten:
+        process = loss["what"].rpartition(" ")[2]
+        if process not in whole:  # else all of its runs are staged
+            merged.lost.append(dict(loss))
+            reasons[process] = f"the journal did not take all of it: {loss['why']}"
+    return reasons
 
 
 def _verdicts_by_test(
@@ -335,7 +356,7 @@ def _verdicts_by_test(
     return found
 
 
-def _account(merged: Merged, journal: JournalContents, interrupted_by: str) -> None:
+def _account(merged: Merged, journal: JournalContents, interrupted_by: str, lost_of: Mapping[str, str]) -> None:
     name = journal.path.name
     merged.deleted += len(journal.deleted - journal.withdrawn)
     merged.redacted += journal.redacted
@@ -346,11 +367,12 @@ def _account(merged: Merged, journal: JournalContents, interrupted_by: str) -> N
         merged.lost.append({"what": f"{damage.lines} records of {name}", "why": "they are damaged"})
     if damage.newer:
         merged.troubles["journal of a newer version"] += 1
-    if damage.torn:
+    if damage.torn and journal.worker not in lost_of:
         merged.troubles["save cut off by the death of its process"] += 1
     if not journal.worker and not damage.lines:
         merged.troubles["empty journal"] += 1
-    if journal.worker not in ("", CONTROLLER) and not journal.ended and not journal.forked and not interrupted_by:
+    alone = journal.worker not in ("", CONTROLLER) and not journal.forked
+    if alone and not journal.ended and not interrupted_by and journal.worker not in lost_of:
         merged.crashed.append(journal.worker)
 
 

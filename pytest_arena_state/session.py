@@ -21,16 +21,16 @@ from typing import TYPE_CHECKING, Any
 import filelock  # noqa: F401 - the publication needs it, and a test may leave nothing to import it from
 
 from . import results
-from ._system import exists, monotonic, now, now_ns
+from ._system import exists, make_folder, monotonic, now, now_ns
 from .attempts import TestRecorder
 from .errors import ArenaStateError, ResultsError
-from .journal import SUFFIX, HeldFile, JournalFile, JournalWriter, is_held, journal_paths
+from .journal import SUFFIX, TOKEN_FILE, HeldFile, JournalFile, JournalWriter, is_held, journal_paths, note_losses
 from .large_media import DEFAULT_LIMIT
 from .merge import CONTROLLER, Merged, merge_session
 from .recording import Recording, token_of
 from .redaction import RedactionRules, Redactor
 from .staging import DiskStager, append_to_ledger
-from .worker import LEDGER_MARK, LOST_MARK, TOKEN_FILE, large_media
+from .worker import LEDGER_MARK, LOST_MARK, large_media
 
 if TYPE_CHECKING:
     from .index import Totals
@@ -101,11 +101,12 @@ class Session:
         self.problem = target.check()
         self._replaced = results.marks_of(target) if not self.problem else {}
         self.directory = self._make_directory()
-        (self.directory / TOKEN_FILE).write_text(f"{self.token}\n{self.target.path}", encoding="utf-8")
+        self._write_token()
         if target.url:
             self._note_url()
         # Held until everything is published: the journals are released before that.
         self._held = HeldFile(self.directory / TOKEN_FILE)
+        self._own: list[JournalFile] = []
         self._far: dict[str, JournalFile] = {}
         self._told: set[str] = set()
         self._lost: list[dict[str, str]] = []
@@ -115,7 +116,7 @@ class Session:
         redactor = Redactor(settings.redaction, hook=on_text)
         self.tests = TestRecorder(
             Recording(
-                lambda name: JournalWriter(JournalFile(self.directory / f"{name}{SUFFIX}")),
+                lambda name: JournalWriter(self._open_journal(name)),
                 session=self.id,
                 worker=CONTROLLER if controls_workers else "main",
                 redactor=redactor,
@@ -137,9 +138,20 @@ class Session:
             (directory / TOKEN_FILE).touch()
         except OSError as error:
             self.problem = self.problem or f"{str(self.target.journals)!r}: {error.strerror}"
-            directory = Path(tempfile.mkdtemp(prefix=ELSEWHERE)) / self.id
-            directory.mkdir()
+            directory = self._make_directory_elsewhere()
         return directory
+
+    def _make_directory_elsewhere(self) -> Path:
+        directory = Path(tempfile.mkdtemp(prefix=ELSEWHERE)) / self.id
+        directory.mkdir()
+        return directory
+
+    def _write_token(self) -> None:
+        (self.directory / TOKEN_FILE).write_text(f"{self.token}\n{self.target.path}", encoding="utf-8")
+
+    def _open_journal(self, name: str) -> JournalFile:
+        self._own.append(JournalFile(self.directory / f"{name}{SUFFIX}"))
+        return self._own[-1]
 
     def _note_url(self) -> None:
         from . import cloud
@@ -201,6 +213,7 @@ class Session:
             return self.outcome or Outcome()
         try:
             self.interrupted_by = self.tests.recording.redactor.redact_text(self.interrupted_by)
+            self._see_that_there_is_a_place()
             self.tests.end(self.interrupted_by)
             for journal in self._far.values():
                 journal.close()
@@ -211,6 +224,17 @@ class Session:
         finally:
             self._held.release()
         return self.outcome
+
+    def _see_that_there_is_a_place(self) -> None:
+        """A test may have removed the journals and put something in their place; they are still open."""
+        try:
+            make_folder(str(self.directory))
+        except OSError:
+            with suppress(OSError):  # there is none
+                self.directory = self._make_directory_elsewhere()
+                self._write_token()
+            for journal in (*self._own, *self._far.values()):
+                journal.path = self.directory / journal.path.name
 
     def hurry(self) -> None:
         """Wait no longer for workers; to be called at any time, also by a handler of signals."""
@@ -242,17 +266,20 @@ class Session:
             time.sleep(0.02)
 
     def _publish(self, alive: list[str]) -> Outcome:
+        unwritten = self._unwritten()
+        if unwritten:
+            note_losses(self.directory, unwritten)
         merged = merge_session(
             self.directory,
             token=token_of(self.id),
             interrupted_by=self.interrupted_by,
             staged_as=self.target.form,
+            unwritten=unwritten,
         )
         for worker in sorted(self._told - set(merged.workers)):
             merged.troubles[f"worker {worker} left no journal"] += 1
         for name in alive:
             merged.lost.append({"what": f"later saves of {name}", "why": "it was still running at publication"})
-        self._name_what_is_unwritten(merged)
         unpublished = Outcome(merged=merged, problem=self.problem, kept=str(self.directory), kept_runs=merged.count)
         if self.problem:
             return unpublished
@@ -289,16 +316,13 @@ class Session:
             not_uploaded="the session was interrupted before" if self.target.url else "",
         )
 
-    def _name_what_is_unwritten(self, merged: Merged) -> None:
-        """Say what this process could not write: its journal cannot, and looks like that of a process that died."""
+    def _unwritten(self) -> list[dict[str, str]]:
+        """What no journal took."""
         writer, name = self.tests.recording.writer, self.tests.recording.worker
-        if (writer.waiting or writer.lost) and all(ledger.name != name for ledger in merged.ledgers):
-            unwritten = f"{writer.waiting + writer.lost:,} records of {name}"
-            merged.lost.append({"what": unwritten, "why": writer.last_error})
-            merged.crashed = [worker for worker in merged.crashed if worker != name]
-        merged.lost += self._lost
-        silent = {entry["what"].rpartition(" ")[2] for entry in self._lost}
-        merged.crashed = [worker for worker in merged.crashed if worker not in silent]
+        unwritten = list(self._lost)
+        if writer.waiting or writer.lost:
+            unwritten.append({"what": f"{writer.waiting + writer.lost:,} records of {name}", "why": writer.last_error})
+        return unwritten
 
 
 def absorb(merged: Merged, other: Merged) -> None:
@@ -328,7 +352,7 @@ def discard(merged: Merged, directories: Iterable[Path]) -> None:
 def target_of(directory: Path) -> Path | None:
     """Where a session wanted its results, as its folder says."""
     try:
-        path = (directory / TOKEN_FILE).read_text(encoding="utf-8").partition("\n")[2]
+        path = (directory / TOKEN_FILE).read_text(encoding="utf-8").partition("\n")[2].partition("\0")[0]
     except (OSError, ValueError):
         return None
     return Path(path) if path else None

@@ -24,7 +24,7 @@ from . import document, results
 from ._wire import JSON, dumps, loads
 from .errors import ResultsError
 from .index import Index, IndexBuilder, Totals
-from .journal import HeldFile
+from .journal import TOKEN_FILE, HeldFile
 from .media_files import MediaFiles
 from .naming import safe_name, safe_stem
 from .packing import open_packed, require
@@ -33,7 +33,6 @@ from .shard_table import NamedRun, ShardRun, ShardTable
 from .stored import StoredResults, nothing_there, open_results
 from .target import Target, where_it_leads
 from .validation import problem_of_run, row_of_anybody
-from .worker import TOKEN_FILE
 
 _NAMED = 5  # names that a message has
 _SCRATCH = "merge-"

@@ -15,7 +15,7 @@ from pathlib import Path
 from . import document
 from .errors import ResultsError
 from .index import Index, IndexRow
-from .journal import is_held, journal_paths
+from .journal import TOKEN_FILE, is_held, journal_paths
 from .merge import Merged, MergedRun, SliceReader, merge_session
 from .naming import name_runs
 
@@ -82,7 +82,7 @@ def sessions_in(path: Path) -> list[Path]:
 def lives(session: Path) -> bool:
     """Whether a process of the session lives."""
     # One that is empty has just been made, and may be about to be locked: looking for a lock takes it for a moment.
-    paths = [path for path in (session / "session.token", *journal_paths(session)) if path.exists()]
+    paths = [path for path in (session / TOKEN_FILE, *journal_paths(session)) if path.exists()]
     return any(path.stat().st_size == 0 or is_held(path) for path in paths)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._system import System
 from .attempts import TestRecorder
-from .journal import SUFFIX, ChannelSink, JournalFile, JournalWriter, journal_paths
+from .journal import SUFFIX, TOKEN_FILE, ChannelSink, JournalFile, JournalWriter, journal_paths
 from .large_media import LargeMedia, folder_of
 from .recording import Recording
 from .redaction import RedactionRules, Redactor
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from .models import RunResult
     from .staging import Stager
 
-TOKEN_FILE = "session.token"
 # In place of a journal's name, in front of what a worker sends:
 LOST_MARK = b"lost\t"  # how many records it could not write, and why
 LEDGER_MARK = b"ledger\t"  # a piece of its ledger
@@ -59,6 +58,7 @@ class WorkerSession:
 
         self._channel = channel
         self._pid = getpid()
+        self._told_lost = False
         # A forked child must not use its parent's channel: their messages would mix. What it
         # journals on its own disk, the worker passes on when it ends. The first child makes the folder:
         # a worker that is killed, and had none, leaves nothing behind.
@@ -97,11 +97,12 @@ class WorkerSession:
         )
 
     def finish(self, reason: str = "") -> None:
-        """The worker runs no further test."""
+        """The worker runs no further test; calling it again does nothing."""
         self._pass_on()
         self.tests.end(reason)
         writer = self.tests.recording.writer
-        if writer.waiting + writer.lost and getpid() == self._pid:
+        if writer.waiting + writer.lost and getpid() == self._pid and not self._told_lost:
+            self._told_lost = True
             with suppress(OSError):  # the disk took no more; the controller can say so
                 told = f"{writer.waiting + writer.lost}\t{writer.last_error}"
                 self._channel.send(LOST_MARK + told.encode("utf-8", "replace"))
@@ -143,4 +144,4 @@ def _reads_token(directory: Path, token: str) -> bool:
         return False
 
 
-__all__ = ["LEDGER_MARK", "LOST_MARK", "TOKEN_FILE", "WorkerSession", "large_media"]
+__all__ = ["LEDGER_MARK", "LOST_MARK", "WorkerSession", "large_media"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
+import shutil
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -816,6 +818,57 @@ def test_a_session_that_finds_a_dead_one_recovers_its_runs(tmp_path: Path, form:
     stems = dict(zip(index_of(tmp_path / form).run_ids, runs, strict=True))
     assert stems["same"].messages[0].content == "living"
     assert not list(tmp_path.glob("*.journals"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_a_full_disk_did_not_take_is_lost_and_nobody_died(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """It takes neither journal nor results. Who makes the report later says what the session said."""
+    session = begin(tmp_path / form)
+    say(session, "before")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr("pytest_arena_state.journal.JournalFile.write_line", refuse)
+        full.setattr("pytest_arena_state.staging.DiskStager._write", refuse)
+        full.setattr("pytest_arena_state.results.publish", refuse)
+        say(session, "after")
+        first = session.finish()
+    recovery = recover(tmp_path / form)
+
+    (loss,) = first.merged.lost
+    assert loss["why"] == os.strerror(errno.ENOSPC)
+    assert re.fullmatch(r"\d+ records of main", loss["what"])
+    completeness = index_of(tmp_path / form).completeness
+    assert [entry.to_dict() for entry in completeness.lost] == recovery.merged.lost == [loss]
+    assert (completeness.crashed, first.merged.crashed) == (0, [])
+    (run,) = load_results(tmp_path / form)
+    assert (run.run_id, run.labels["pytest.outcome"]) == ("before", "passed")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="this system lets nobody remove an open file")
+def test_journals_that_somebody_replaced_go_where_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    tmp_path.joinpath("temporary").mkdir()
+    session = begin(tmp_path / "out")
+    say(session, "before")
+    shutil.rmtree(tmp_path / "out.journals")
+    (tmp_path / "out.journals").touch()
+    say(session, "after")
+
+    session.finish()
+    first, last = summary_lines(session)
+    (tmp_path / "out.journals").unlink()
+    recover(last.rpartition(" ")[2])
+
+    assert "File exists; 2 runs kept, 0 lost -> " in first
+    assert said(tmp_path / "out") == {"after": "hello", "before": "hello"}
+    assert not list(tmp_path.glob("temporary/*"))
 
 
 def test_what_was_recovered_leaves_no_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 from pytest_arena_state import Message, RunResult, document, load_results, read_index
+from pytest_arena_state.journal import JournalFile
 from pytest_arena_state.merge import MergedRun, SliceReader, merge_session
 from pytest_arena_state.recording import Recording, token_of
 from pytest_arena_state.redaction import RedactionRules
 from pytest_arena_state.results import Target, publish, publish_lock
 from pytest_arena_state.session import Session, Settings
+from pytest_arena_state.staging import DiskStager
 from pytest_arena_state.verdict import PhaseReport
 from pytest_arena_state.worker import WorkerSession
 
@@ -611,3 +613,27 @@ def test_what_goes_wrong_is_told_without_secrets(tmp_path: Path, monkeypatch: py
     told = "".join([*outcome.merged.troubles, (tmp_path / "out" / "index.json").read_text(encoding="utf-8")])
     assert "not understood: [redacted:" in told
     assert not any(secret in told for secret in ("correct-h", "eagle", "a1B2a1B2"))
+
+
+def test_what_the_journal_of_a_worker_did_not_take_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends when its last test has ended, and again when it is stopped."""
+    session = Session(Target(tmp_path / "out", "out"), Settings(), controls_workers=True)
+    channel = Channel(session.receiver("gw0"))
+    worker = WorkerSession(session.for_worker(), "gw0", channel, on_run=None, on_text=None)
+
+    def refuse(*_: object) -> None:
+        raise OSError("full")
+
+    with monkeypatch.context() as full:
+        full.setattr(JournalFile, "write_line", refuse)
+        full.setattr(DiskStager, "_write", refuse)
+        edits(worker)
+        worker.finish()
+        worker.finish("the worker was stopped")
+    outcome = session.finish()
+
+    (loss,) = outcome.merged.lost
+    assert (loss["what"].rpartition(" of ")[2], loss["why"]) == ("gw0", "full")
+    assert outcome.merged.crashed == []
