@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from . import document
 from ._times import format_time
@@ -194,6 +194,10 @@ def _apply_report(contents: JournalContents, record: Record) -> None:
 # --- runs ------------------------------------------------------------------------------
 
 
+Order: TypeAlias = tuple[str, int, str, str, str]
+"""The node id, the attempt, the run id, the conversation id and the worker."""
+
+
 @dataclass(slots=True)
 class MergedRun:
     """A run with everything that is needed to write its report."""
@@ -211,7 +215,7 @@ class MergedRun:
     crashed: bool = False
 
     @property
-    def order(self) -> tuple[str, int, str, str, str]:
+    def order(self) -> Order:
         """Runs are ordered by node id, attempt and run id; the rest only breaks ties."""
         return (
             self.context.nodeid,
@@ -527,6 +531,7 @@ __all__ = [
     "JournalContents",
     "Merged",
     "MergedRun",
+    "Order",
     "SliceReader",
     "mark_superseded",
     "merge_session",

@@ -1,7 +1,8 @@
 """Finish the work of sessions that died: make the report that they could not publish.
 
-Recovered runs are added to what is there; nothing is replaced. Journals go when the results
-that were made from them are published, and a session that lives is left alone.
+Recovered runs are added to what is there; nothing is replaced but what the same session has
+published of them. Journals go when the results that were made from them are published, and a
+session that lives is left alone.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from .merge import Merged, merge_session
 from .packing import require
 from .recording import token_of
 from .results import Target
-from .session import ELSEWHERE, absorb, discard, is_dead, target_of
+from .session import ELSEWHERE, absorb, discard, is_dead, replaced_by, target_of
 
 if TYPE_CHECKING:
     from .index import Totals
@@ -72,7 +73,7 @@ def recover(path: str | Path, *, output: str | Path | None = None) -> Recovery:
             published = results.publish(
                 target,
                 recovery.merged,
-                replaced={},
+                replaced=replaced_by(recovery.merged, dead),
                 token=token_of(dead[0].name),
                 staging=_fitting(staging, target),
                 sessions=len(dead),

@@ -40,7 +40,7 @@ from .index import (
 from .index_reading import scan_index
 from .journal_reading import PieceReader
 from .large_media import FOLDER, PublishedMedia
-from .merge import Merged, SliceReader
+from .merge import Merged, Order, SliceReader
 from .naming import digest
 from .packing import open_packed
 from .reading import is_file_name, iterate_results, load_results, load_run, read_index, run_files
@@ -167,6 +167,7 @@ def publish(
     sessions: int = 1,
     config_file: str = "",
     media_limit: int = 0,
+    names: dict[Order, str] | None = None,
 ) -> Published:
     """Write results; the caller holds the lock.
 
@@ -180,6 +181,7 @@ def publish(
         sessions: How many sessions ``merged`` comes from.
         config_file: What configured the session.
         media_limit: Bytes of one piece of media in a journal that stay in its run; 0 leaves all there.
+        names: Gets the name of each of this session's runs, when given.
 
     Raises:
         OSError: Something cannot be written. What was there before is still there.
@@ -249,6 +251,8 @@ def publish(
             if row.get("file") != file or run.superseded:
                 row = {"run_id": row["run_id"], "file": file, **row, "superseded": run.superseded}
                 row["file"], text = file, None
+            if names is not None and entry.token == token:
+                names[entry.nodeid, entry.attempt, entry.run_id, entry.conversation_id, entry.worker] = name
             merged.interrupted += row["labels"].get("pytest.outcome") == "interrupted"
             index.add(name, row, text)
             index.note((prompt_pack,), ended)

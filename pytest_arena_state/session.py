@@ -10,7 +10,7 @@ import re
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from os import getpid  # by name, as what removes folders: a test may replace what the module has
@@ -22,11 +22,12 @@ import filelock  # noqa: F401 - the publication needs it, and a test may leave n
 
 from . import results
 from ._system import exists, make_folder, monotonic, now, now_ns
+from ._wire import dumps, loads
 from .attempts import TestRecorder
 from .errors import ArenaStateError, ResultsError
 from .journal import SUFFIX, TOKEN_FILE, HeldFile, JournalFile, JournalWriter, is_held, journal_paths, note_losses
 from .large_media import DEFAULT_LIMIT
-from .merge import CONTROLLER, Merged, merge_session
+from .merge import CONTROLLER, Merged, Order, merge_session
 from .recording import Recording, token_of
 from .redaction import RedactionRules, Redactor
 from .staging import DiskStager, append_to_ledger
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 ELSEWHERE = "arena-state-"
 """What the names of folders begin with that journals are in where there is no room for them beside the results."""
+_NAMES = "published.json"
 _BIRTH = 10.0  # seconds in which a journal may exist without its first record
 _WORKER_PATIENCE = 15.0  # seconds that a publication waits for workers to end after an interruption
 _JOURNAL_NAME = re.compile(rb"([A-Za-z0-9_-]+\.[0-9]+)\t")  # of a forked child
@@ -290,16 +292,20 @@ class Session:
                 dead = list(dead_sessions(self.target, self.directory))
                 for directory in dead:
                     absorb(merged, merge_session(directory, token=token_of(directory.name)))
+                names: dict[Order, str] | None = {} if alive else None
                 published = results.publish(
                     self.target,
                     merged,
-                    replaced=self._replaced,
+                    replaced={**self._replaced, **replaced_by(merged, dead)},
                     token=token_of(self.id),
                     staging=self.directory / "staging",
                     sessions=1 + len(dead),
                     config_file=self.settings.config_file,
                     media_limit=self.settings.media_limit,
+                    names=names,
                 )
+                if names:
+                    _note_names(self.directory, names, results.marks_of(self.target))
                 if not alive:
                     self._held.release()  # Windows removes no open file; nobody else publishes now
                 discard(merged, [*([] if alive else [self.directory]), *dead])
@@ -338,6 +344,28 @@ def absorb(merged: Merged, other: Merged) -> None:
     merged.redacted += other.redacted
     merged.troubles += other.troubles
     merged.media += other.media
+
+
+def _note_names(directory: Path, names: Mapping[Order, str], marks: Mapping[str, str]) -> None:
+    """Write down what was published of a session of which a process still lives, for who publishes the rest."""
+    with suppress(OSError):
+        (directory / _NAMES).write_bytes(dumps([[*order, name, marks.get(name)] for order, name in names.items()]))
+
+
+def replaced_by(merged: Merged, directories: Iterable[Path]) -> dict[str, str]:
+    """The runs that these dead sessions have published while a process of theirs lived, and that are here again.
+
+    Returns:
+        What `results.publish` wants to know of what it replaces.
+    """
+    replaced: dict[str, str] = {}
+    for directory in directories:
+        with suppress(OSError, ValueError, TypeError):
+            noted = loads((directory / _NAMES).read_bytes())
+            token = token_of(directory.name)
+            again = {run.order for run in merged.runs if run.token == token}
+            replaced.update({name: mark for *order, name, mark in noted if tuple(order) in again})
+    return replaced
 
 
 def discard(merged: Merged, directories: Iterable[Path]) -> None:
@@ -402,5 +430,6 @@ __all__ = [
     "dead_sessions",
     "discard",
     "is_dead",
+    "replaced_by",
     "target_of",
 ]

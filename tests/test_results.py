@@ -871,6 +871,50 @@ def test_journals_that_somebody_replaced_go_where_there_is_room(
     assert not list(tmp_path.glob("temporary/*"))
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("by_next", [True, False])
+@pytest.mark.parametrize("form", FORMS)
+def test_what_a_child_saved_after_the_publication_replaces_what_was_published(
+    tmp_path: Path, form: str, by_next: bool
+) -> None:
+    publish(tmp_path / form, "of before")
+    session = begin(tmp_path / form)
+    session._replaced = {}
+    next_one = begin(tmp_path / form)
+    say(session, "other")
+    store = session.tests.store_for(session.tests.begin("test_child", "test_child"), {})
+    store.save({"id": "a", "messages": [user("one")]})
+    saved, may_go_on = os.pipe(), os.pipe()
+    child = os.fork()
+    if not child:
+        store.save({"id": "a", "messages": [user("one"), user("two")]})
+        os.write(saved[1], b"!")
+        os.read(may_go_on[0], 1)
+        store.save({"id": "a", "messages": [user("one"), user("two"), user("three")]})
+        os._exit(0)
+    os.read(saved[0], 1)
+    for when in ("call", "teardown"):
+        session.tests.report("test_child", PhaseReport(when=when, outcome="passed"))
+
+    assert session.finish().kept
+    first = {run.run_id: len(run.messages) for run in load_results(tmp_path / form)}
+    os.write(may_go_on[1], b"!")
+    os.waitpid(child, 0)
+    if by_next:
+        next_one.finish()
+    else:
+        recover(tmp_path / form)
+        next_one.finish()
+    for end in (*saved, *may_go_on):
+        os.close(end)
+
+    assert first == {"of before": 1, "other": 1, "a": 2}
+    runs = [(run.run_id, len(run.messages)) for run in load_results(tmp_path / form)]
+    assert sorted(runs) == [("a", 3), ("other", 1)]
+    assert not list(tmp_path.glob("*.journals"))
+
+
 def test_what_was_recovered_leaves_no_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     tmp_path.joinpath("temporary").mkdir()
