@@ -681,8 +681,15 @@ def everything(directory: Path) -> set[Path]:
     ],
 )
 def test_results_that_cannot_be_written_change_no_outcome(
-    suite: Suite, run_args: list[str], path: str, message: str, outcome: str
+    suite: Suite,
+    run_args: list[str],
+    path: str,
+    message: str,
+    outcome: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     suite.path.joinpath("taken").write_text("mine", encoding="utf-8")
     suite.pytester.mkdir("folder.json")
     suite.write(README_EXAMPLE + ("    assert False" if outcome == "failed" else ""))
