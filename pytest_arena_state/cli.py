@@ -211,11 +211,16 @@ def _show(options: argparse.Namespace) -> int:
     if options.run is None:
         from .reporters.markdown import render_summary
 
-        _say(render_summary(open_source(options.path)).rstrip("\n"))
-    else:
-        from .reporters.transcript import render_transcript
+        broken: dict[str, Exception] = {}
+        source = open_source(options.path, broken=broken)
+        if source.notes.totals.runs or not broken:
+            _say(render_summary(source).rstrip("\n"))
+        for error in broken.values():
+            _complain(error, status=1)
+        return 1 if broken else 0
+    from .reporters.transcript import render_transcript
 
-        _say(render_transcript(find_run(options.path, options.run)).rstrip("\n"))
+    _say(render_transcript(find_run(options.path, options.run)).rstrip("\n"))
     return 0
 
 

@@ -110,6 +110,8 @@ def _find(given: Path, shown: str) -> tuple[list[Path], Target]:
     if given.name.endswith(".journals") and given.is_dir():
         wanted = given.with_name(given.name.removesuffix(".journals"))
         return _sessions(given), Target(wanted, _shown(wanted))
+    if not given.name:
+        raise ResultsError(shown, "the path of results, or a folder of journals, was wanted")
     target = Target(given, shown)
     if target.journals.is_dir():
         return _sessions(target.journals), target

@@ -134,12 +134,12 @@ class Session:
         self._pid = getpid()
 
     def _make_directory(self) -> Path:
-        directory = self.target.journals / self.id
         try:
+            directory = self.target.journals / self.id
             directory.mkdir(parents=True)
             (directory / TOKEN_FILE).touch()
-        except OSError as error:
-            self.problem = self.problem or f"{str(self.target.journals)!r}: {error.strerror}"
+        except (OSError, ValueError) as error:  # the latter of a path without a name
+            self.problem = self.problem or f"{str(self.target.journals)!r}: {getattr(error, 'strerror', error)}"
             directory = self._make_directory_elsewhere()
         return directory
 

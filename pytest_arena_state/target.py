@@ -79,6 +79,8 @@ class Target:
     def check(self) -> str:
         """Why nothing can be written here; empty when it looks possible."""
         path, shown = self.path, self.shown
+        if not path.name:
+            return f"{shown!r} has no name: a directory, a .jsonl or a .json was wanted"
         if is_url(shown):
             return f"{shown!r}: write it to a disk, and then `arena-state upload` it"
         if path.name.endswith((".json.gz", ".json.zst")) and not path.is_dir():

@@ -57,6 +57,23 @@ def test_show_names_failed_runs_first(session: Session, capsys: pytest.CaptureFi
     assert "a-2" in out[out.index("## Failed") :]
 
 
+def test_show_passes_over_what_is_broken_and_names_it(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = session("a", "out")
+    capsys.readouterr()
+    first, second, *_ = sorted(path for path in directory.glob("*.json") if path.name != "index.json")
+    first.write_text("{", encoding="utf-8")
+    second.unlink()
+    count = len(read_index(directory).run_ids)
+
+    assert main(["show", str(directory)]) == 1
+
+    shown = capsys.readouterr()
+    assert f"{count - 2} runs (" in shown.out
+    broken, missing = shown.err.splitlines()
+    assert broken.startswith(f"arena-state: {first}: ")
+    assert missing == f"arena-state: {second}: the index names it, and it is missing"
+
+
 def test_merging_does_not_depend_on_the_order(session: Session, tmp_path: Path) -> None:
     shards = [str(session("a", "out-a")), str(session("b", "out-b.jsonl")), str(session("c", "out-c.json"))]
 

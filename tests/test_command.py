@@ -76,6 +76,8 @@ WRONG: list[tuple[str, int, str]] = [
     ("merge empty -o out", 1, "nothing to merge: empty: no results are in it"),
     ("merge runs.jsonl -o one.json/out", 1, "is a file, so 'one.json/out' cannot be made"),
     ("merge runs.jsonl --expect two -o out", 2, "wanted a whole number from 0 on, not 'two'"),
+    ("recover /", 1, "/: the path of results, or a folder of journals, was wanted"),
+    ("merge runs.jsonl -o /", 1, "'/' has no name: a directory, a .jsonl or a .json was wanted"),
     ("recover nowhere", 1, "nowhere: nothing is there, and no 'nowhere.journals' beside it"),
     ("validate nowhere", 1, "nowhere: nothing is there"),
     ("schema runs", 2, "invalid choice: 'runs'"),

@@ -678,6 +678,7 @@ def everything(directory: Path) -> set[Path]:
         ("taken/below", "so 'taken/below' cannot be made"),
         ("folder.json", "'folder.json' is a directory, not a file"),
         ("taken/x.jsonl", "so 'taken/x.jsonl' cannot be made"),
+        ("/", "'/' has no name"),
     ],
 )
 def test_results_that_cannot_be_written_change_no_outcome(

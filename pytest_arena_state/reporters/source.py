@@ -118,8 +118,14 @@ class Source:
         return self.notes.cells()
 
 
-def open_source(path: str | Path, *, name: str = "") -> Source:
+def open_source(path: str | Path, *, name: str = "", broken: dict[str, Exception] | None = None) -> Source:
     """Results on disk, in any form that `stored.open_results` reads; called as the path, when no name is given.
+
+    Args:
+        path: Where they are.
+        name: What to call them.
+        broken: Gets what is wrong with files of runs in a directory, by their place, and these are passed over;
+            without it, the first of them is an error.
 
     Raises:
         OSError: Something cannot be read.
@@ -129,7 +135,14 @@ def open_source(path: str | Path, *, name: str = "") -> Source:
 
     def read() -> Iterator[Reported]:
         for each in stored:
-            yield _reported(each.stem, each.row, each.load(), where=each.where)
+            try:
+                reported = _reported(each.stem, each.row, each.load(), where=each.where)
+            except (OSError, ResultsError) as error:
+                if broken is None or stored.form != "directory":
+                    raise
+                broken[each.where] = error
+            else:
+                yield reported
 
     header = stored.header
     return Source(
