@@ -146,7 +146,11 @@ class SessionHooks(TestHooks):
             return []
         self._printed = True
         if self._session is None or self._session.outcome is None:
-            return [f"arena: no results: {self._failure or 'the session did not end'}"]
+            lines = [f"arena: no results: {self._failure or 'the session did not end'}"]
+            if self._session is not None:
+                where = printable(str(self._session.directory), 1000)
+                lines.append(f"arena: journals are kept; to make the report: arena-state recover {where}")
+            return lines
         recording = self._session.tests.recording
         lines = summary_lines(self._session)
         if self._failure:
