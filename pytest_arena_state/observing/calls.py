@@ -104,18 +104,21 @@ def alike(one: Likeness, other: Likeness) -> bool:
 
 def all_alike(some: Sequence[Likeness], others: Sequence[Likeness]) -> bool:
     """Whether two lists say the same; results of tools that follow each other have no order."""
-    return len(some) == len(others) and all(map(alike, _ordered(some), _ordered(others)))
+    return len(some) == len(others) and all(
+        alike(some[one], others[other]) for one, other in zip(in_order(some), in_order(others), strict=True)
+    )
 
 
-def _ordered(entries: Sequence[Likeness]) -> list[Likeness]:
-    out = list(entries)
+def in_order(entries: Sequence[Likeness]) -> list[int]:
+    """The places of entries, where results of tools that follow each other stand by the ids of their calls."""
+    out = list(range(len(entries)))
     start = 0
     while start < len(out):
         end = start
-        while end < len(out) and out[end][0] == "tool" and out[end][1]:
+        while end < len(out) and entries[end][0] == "tool" and entries[end][1]:
             end += 1
         if end - start > 1:
-            out[start:end] = sorted(out[start:end], key=lambda entry: str(entry[1]))
+            out[start:end] = sorted(out[start:end], key=lambda place: str(entries[place][1]))
         start = max(end, start + 1)
     return out
 

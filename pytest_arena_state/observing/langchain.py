@@ -20,6 +20,7 @@ from .observation import Observation, current
 
 _DOOR = "langchain"
 _MARK = "_arena_handler"
+_OF_A_GRAPH = ("GraphBubbleUp", "GraphInterrupt")  # by which LangGraph stops a tool, to run it again later
 
 
 @dataclass(slots=True)
@@ -87,6 +88,9 @@ class _Events:
         self._finish_tool(run_id, output, "")
 
     def on_tool_error(self, error: BaseException, *, run_id: Any, **_more: Any) -> None:
+        if any(kind.__name__ in _OF_A_GRAPH for kind in type(error).__mro__):
+            _started.pop(run_id, None)
+            return
         self._finish_tool(run_id, None, _why(error))
 
     def _finish_tool(self, run_id: Any, output: Any, error: str) -> None:

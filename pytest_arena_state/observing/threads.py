@@ -13,13 +13,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..capture.alignment import MADE_UP, forget_made_up, pair
-from .calls import UNTOLD_KEY, Call, Execution, Likeness, alike, all_alike, canonical, filled, likeness
+from .calls import UNTOLD_KEY, Call, Execution, Likeness, alike, all_alike, canonical, filled, in_order, likeness
 
 if TYPE_CHECKING:
     from ..messages import Message, ToolCall, ToolResult
 
 ERROR_KEY = "call_error"
 """In the meta of the last message of a call that failed: why."""
+
+
+Shared = list[tuple[int, int]]
+"""What a thread has of a call's history: places in the thread, with those in the history, instructions aside."""
 
 
 @dataclass(eq=False)
@@ -31,6 +35,8 @@ class Thread:
     response_ids: set[str] = field(default_factory=set)
     told: set[int] = field(default_factory=set)
     """The places of answers whose own call was told; others are known from histories."""
+    executed: dict[int, set[str]] = field(default_factory=dict)
+    """By the place of a tool's result, the doors that told of its execution."""
     began: int = 0
     """When the last of its calls began."""
     id: str = ""
@@ -51,31 +57,47 @@ class Thread:
         self.messages[place] = message
         self.likenesses[place] = likeness(message)
 
-    def open_calls(self) -> list[ToolCall]:
-        """The tool calls that have no result yet."""
-        answered = {message.tool_result.id for message in self.messages if message.tool_result is not None}
-        return [call for message in self.messages for call in message.tool_calls if call.id not in answered]
+    def has_from(self, door: str, place: int) -> bool:
+        """Whether a door told of the execution that a tool's result is from."""
+        return door in self.executed.get(place, ())
 
-    def goes_on_with(self, call: Call, history: Sequence[Likeness]) -> int | None:
-        """How many messages of a call's history, instructions aside, the thread has; None when it is not of it."""
-        own = [self.likenesses[place] for place in self.body()]
+    def tail(self) -> int:
+        """How many results of tools stand at the end."""
+        return next((at for at, entry in enumerate(reversed(self.likenesses)) if entry[0] != "tool"), 0)
+
+    def open_calls(self) -> list[ToolCall]:
+        """The tool calls that have no result yet; each use of an id is a call of its own."""
+        waiting: list[ToolCall] = []
+        for message in self.messages:
+            waiting += message.tool_calls
+            result = message.tool_result
+            if result is not None:
+                answered = next((call for call in waiting if call.id == result.id), None)
+                if answered is not None:
+                    waiting.remove(answered)
+        return waiting
+
+    def goes_on_with(self, call: Call, history: Sequence[Likeness]) -> Shared | None:
+        """What the thread has of a call's history, instructions aside; None when it is not of it."""
+        places = self.body()
+        own = [self.likenesses[place] for place in places]
         if not own:
             return None
         if len(own) <= len(history) and all_alike(own, history[: len(own)]):
-            return len(own)
+            return _shared(places, own, history)
         if call.follows and call.follows in self.response_ids:
-            return 0
+            return []
         first = next((message for message in call.history if message.role != "system"), None)
         if first is not None and first.tool_result is not None:
             result = first.tool_result
             if any(call.id == result.id for call in self.open_calls()) and not MADE_UP.match(result.id):
-                return 0
+                return []
         for size in range(min(len(own), len(history)), 0, -1):
             end = own[-size:]
             # A question alone may be asked again by somebody else; with an answer in it, it is the thread.
             answered = any(entry[0] == "assistant" for entry in end)
             if answered and alike(end[0], history[0]) and all_alike(end, history[:size]):
-                return size
+                return _shared(places[-size:], end, history)
         return None
 
     def misses(self, call: Call, said: Sequence[Likeness]) -> list[int]:
@@ -85,6 +107,10 @@ class Thread:
         known = [self.likenesses[place] for place in places]
         earlier = 0 < call.started < self.began
         return answers if earlier and self.told.isdisjoint(answers) and all_alike(known, said) else []
+
+
+Place = tuple[Thread, int]
+"""A thread, and which of its messages."""
 
 
 @dataclass(frozen=True)
@@ -118,26 +144,29 @@ class Threads:
                     candidate.replace(place, filled(answer, candidate.messages[place]))
                 candidate.told.update(answers)
                 return Folded(candidate, answers, answers, answers)
-        thread, known = None, 0
+        thread: Thread | None = None
+        shared: Shared = []
         for candidate in self.all:
-            shared = candidate.goes_on_with(call, body)
-            if shared is not None and (thread is None or shared > known):
-                thread, known = candidate, shared
+            found = candidate.goes_on_with(call, body)
+            if found is not None and (thread is None or len(found) > len(shared)):
+                thread, shared = candidate, found
         if thread is None:
             thread = Thread()
             self.all.append(thread)
-        places = _reconsider(thread, known, [message for message in call.history if message.role != "system"])
+        spoken = [message for message in call.history if message.role != "system"]
+        places = _reconsider(thread, shared, spoken)
         instructions = [entry for entry in thread.likenesses if entry[0] == "system"]
         new: list[Message] = []
-        passed = 0
+        known = {at for _place, at in shared}
+        at = -1
         for entry, message in zip(history, call.history, strict=True):
             if entry[0] == "system":
                 if entry not in instructions:
                     instructions.append(entry)
                     new.append(message)
-            elif passed < known:
-                passed += 1
-            else:
+                continue
+            at += 1
+            if at not in known:
                 new.append(message)
         count = len(new)
         new += call.answers
@@ -152,67 +181,106 @@ class Threads:
         return Folded(thread, places + appended, appended[count:], appended)
 
     def execute(self, execution: Execution) -> Folded | None:
-        """Put a tool's result behind the call that asked for it; None when nobody did so far."""
+        """Put a tool's result behind the call that asked for it; None when nobody did so far.
+
+        Of several executions of one call, the last has its result.
+        """
         message = execution.message
         result = message.tool_result
         assert result is not None
-        answered = self._answered(result)
+        asked, answered = self._asked(execution), self._answered(execution)
+        if asked is not None and answered is not None:
+            # In the thread itself, an id that waits is used anew. In another one it may be anybody's.
+            same = canonical(_result(answered).content) == canonical(result.content)
+            if asked[0] is answered[0] or answered[0].has_from(execution.door, answered[1]) or not same:
+                answered = None
         if answered is not None:
             thread, place = answered
             known = thread.messages[place]
-            thread.replace(place, filled(known, message))
+            again = thread.has_from(execution.door, place) and not execution.mute
+            thread.replace(place, _executed_again(known, message) if again else filled(known, message))
+            thread.executed.setdefault(place, set()).add(execution.door)
             return Folded(thread, [place] if thread.messages[place] != known else [], [])
-        if execution.mute:
+        if execution.mute or asked is None:
             return None
-        found = self._asked(execution)
-        if found is None:
-            return None
-        thread, asked = found
-        result.id, result.name = asked.id, asked.name
-        return Folded(thread, [thread.append(message)], [])
+        thread, call = asked
+        result.id, result.name = call.id, call.name
+        place = thread.append(message)
+        thread.executed[place] = {execution.door}
+        return Folded(thread, [place], [])
 
-    def _answered(self, executed: ToolResult) -> tuple[Thread, int] | None:
-        """Where the result of an execution is already: told by another door, or by a history."""
+    def _answered(self, execution: Execution) -> Place | None:
+        """Where the result of an execution is already: told by another door, by a history, or before a retry."""
+        executed = execution.message.tool_result
+        assert executed is not None
+        said = canonical(executed.content)
+        again: Place | None = None
+        found: Place | None = None
         for thread in reversed(self.all):
-            for place, message in enumerate(thread.messages):
-                result = message.tool_result
+            for place in range(len(thread.messages) - 1, -1, -1):
+                result = thread.messages[place].tool_result
                 if result is None:
                     continue
-                same = (result.name, canonical(result.content)) == (executed.name, canonical(executed.content))
-                if result.id == executed.id if executed.id else same and not result.latency_ms:
+                same = canonical(result.content) == said
+                if result.id != executed.id if executed.id else not same or result.name != executed.name:
+                    continue
+                if thread.has_from(execution.door, place):
+                    if executed.id and place >= len(thread.messages) - thread.tail():
+                        return thread, place  # nobody went on from it: it was tried again
+                    again = again or (thread, place)
+                elif same:
                     return thread, place
-        return None
+                else:
+                    found = found or (thread, place)
+        return found or (again if executed.id else None)
 
     def _asked(self, execution: Execution) -> tuple[Thread, ToolCall] | None:
         result = execution.message.tool_result
         assert result is not None
         waiting = [(thread, call) for thread in reversed(self.all) for call in thread.open_calls()]
+        wanted = canonical(execution.args) if execution.args is not None else None
         if result.id:
-            return next(((thread, call) for thread, call in waiting if call.id == result.id), None)
+            # Fake models use one id in several conversations.
+            waiting = [(thread, call) for thread, call in waiting if call.id == result.id]
+            exact = [(thread, call) for thread, call in waiting if canonical(call.args) == wanted]
+            return next(iter(exact or waiting), None)
         named = [(thread, call) for thread, call in waiting if call.name == result.name]
-        if execution.args is not None:
-            wanted = canonical(execution.args)
+        if wanted is not None:
             named = [(thread, call) for thread, call in named if canonical(call.args) == wanted]
         return named[0] if named else None
 
 
-def _reconsider(thread: Thread, known: int, history: Sequence[Message]) -> list[int]:
+def _result(place: Place) -> ToolResult:
+    result = place[0].messages[place[1]].tool_result
+    assert result is not None
+    return result
+
+
+def _executed_again(known: Message, message: Message) -> Message:
+    """A result in the place of the one that an earlier execution of the same call had."""
+    out = message.model_copy(deep=True)
+    if out.tool_result is not None and known.tool_result is not None:
+        out.tool_result.id, out.tool_result.name = known.tool_result.id, known.tool_result.name
+    return out
+
+
+def _shared(places: Sequence[int], own: Sequence[Likeness], history: Sequence[Likeness]) -> Shared:
+    """Pair the places of entries with those of as many that begin a history and say the same."""
+    pairs = zip(in_order(own), in_order(history[: len(own)]), strict=True)
+    return [(places[one], other) for one, other in pairs]
+
+
+def _reconsider(thread: Thread, shared: Shared, history: Sequence[Message]) -> list[int]:
     """Take results of tools as the model was given them, and answers that nobody told; returns the changed places."""
-    repeated = history[:known]
-    given = {message.tool_result.id: message for message in repeated if message.tool_result is not None}
     changed: list[int] = []
-    body = thread.body()
-    for place, more in zip(body[len(body) - known :], repeated, strict=True) if known else ():
-        if UNTOLD_KEY in thread.messages[place].meta:
-            thread.replace(place, filled(thread.messages[place], more))
-            changed.append(place)
-    for place, message in enumerate(thread.messages):
-        result = message.tool_result
-        again = given.get(result.id) if result is not None else None
-        if again is None or result is None or not result.id:
+    for place, at in shared:
+        known, again = thread.messages[place], history[at]
+        result, given = known.tool_result, again.tool_result
+        if UNTOLD_KEY in known.meta:
+            thread.replace(place, filled(known, again))
+        elif result and given and result.id == given.id and result.content != given.content:
+            thread.replace(place, filled(again, known))
+        else:
             continue
-        assert again.tool_result is not None
-        if again.tool_result.content != result.content:
-            thread.replace(place, filled(again, message))
-            changed.append(place)
+        changed.append(place)
     return changed

@@ -306,6 +306,41 @@ def test_it():
     assert (result.id, result.name) == ("c1", "find")
 
 
+def test_a_tool_that_a_graph_interrupts_has_not_failed(captured: Captured) -> None:
+    """LangGraph runs it from its start when it is resumed."""
+    pytest.importorskip("langgraph.prebuilt")
+    (run,) = captured(
+        MODEL
+        + """
+def test_it():
+    from langgraph.checkpoint.memory import InMemorySaver
+    from langgraph.graph import MessagesState, StateGraph
+    from langgraph.prebuilt import ToolNode
+    from langgraph.types import Command, interrupt
+
+    @tool
+    def confirm(id: int) -> str:
+        "Ask a human."
+        return interrupt("sure?")
+
+    bot = model(AIMessage("", tool_calls=[{"id": "c1", "name": "confirm", "args": {"id": 7}}]))
+    graph = StateGraph(MessagesState)
+    graph.add_node("ask", lambda state: {"messages": [bot.invoke(state["messages"])]})
+    graph.add_node("tools", ToolNode([confirm]))
+    graph.set_entry_point("ask")
+    graph.add_edge("ask", "tools")
+    app, thread = graph.compile(checkpointer=InMemorySaver()), {"configurable": {"thread_id": "1"}}
+    app.invoke({"messages": [("user", "Cancel it")]}, thread)
+    app.invoke(Command(resume="yes"), thread)
+"""
+    )
+
+    assert said(run) == [("user", "Cancel it"), ("assistant", ""), ("tool", "yes")]
+    result = run.messages[2].tool_result
+    assert result is not None
+    assert result.error == ""
+
+
 def test_what_was_captured_can_be_looked_at(captured: Captured) -> None:
     """With and without results."""
     captured(

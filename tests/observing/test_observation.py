@@ -124,6 +124,78 @@ def test_an_execution_without_an_id_answers_the_call_with_its_arguments(observed
     assert (tool.id, tool.name, tool.content) == ("c2", "find", "Bern")
 
 
+def results(observed: Observed, id: str = "test_it") -> list[tuple[str, str]]:
+    """What the tools of a conversation returned, with the errors."""
+    messages = observed.store.log_load(id)
+    return [(m.tool_result.content, m.tool_result.error) for m in messages if m.tool_result is not None]
+
+
+@pytest.mark.parametrize("executed", [(), ("a",), ("a", "b"), ("b",)])
+def test_an_id_that_is_used_again_is_another_call(observed: Observed, executed: tuple[str, ...]) -> None:
+    """Fake models give each call the same id."""
+    history = [Message.user("q")]
+    for number in (1, 2, 3):
+        asked = assistant(("call_0", "find", {"id": number}))
+        observed.observation.call(Call(door="a", history=list(history), answers=[asked]))
+        for door in executed:
+            execution = Execution(door=door, message=result("call_0", "find", f"r{number}"))
+            observed.observation.execution(execution)
+        if executed:
+            assert [content for content, _error in results(observed)][number - 1 :] == [f"r{number}"]
+        history += [asked, result("call_0", "find", f"r{number}")]
+    observed.observation.call(Call(door="a", history=history, answers=[Message.assistant("done")]))
+
+    assert list(observed.end()) == ["test_it"]
+    assert results(observed) == [("r1", ""), ("r2", ""), ("r3", "")]
+
+
+def test_an_id_in_two_conversations_is_answered_by_the_arguments(observed: Observed) -> None:
+    calls = [assistant(("call_0", "find", {"id": number})) for number in (1, 2)]
+    for number, asked in enumerate(calls, start=1):
+        observed.observation.call(Call(door="a", history=[Message.user(f"q{number}")], answers=[asked]))
+    for number in (1, 2):
+        message = result("call_0", "find", f"r{number}")
+        observed.observation.execution(Execution(door="a", message=message, args={"id": number}))
+
+    assert results(observed, "test_it") == [("r1", "")]
+    assert results(observed, "test_it#2") == [("r2", "")]
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+@pytest.mark.parametrize("doors", [("a",), ("a", "b")])
+def test_a_tool_that_is_tried_again_has_its_last_result(
+    observed: Observed, goes_on: bool, doors: tuple[str, ...]
+) -> None:
+    """Whether or not the model is asked again."""
+    history = [Message.user("q")]
+    asked = assistant(("c1", "find", {"id": 7}))
+    observed.observation.call(Call(door="a", history=history, answers=[asked]))
+    failed, worked = (Message.tool(text, id="c1", name="find", error=error) for text, error in (("", "no"), ("ok", "")))
+    for attempt in (failed, worked):
+        for door in doors:
+            observed.observation.execution(Execution(door=door, message=attempt.model_copy(deep=True)))
+    if goes_on:
+        given = [*history, asked, result("c1", "find", "fine")]
+        observed.observation.call(Call(door="a", history=given, answers=[Message.assistant("done")]))
+
+    observed.end()
+    assert results(observed) == [("fine" if goes_on else "ok", "")]
+
+
+def test_why_a_tool_failed_stays_when_the_model_is_told(observed: Observed) -> None:
+    history = [Message.user("q")]
+    asked = assistant(("c1", "find", {"id": 7}))
+    observed.observation.call(Call(door="a", history=history, answers=[asked]))
+    observed.observation.execution(
+        Execution(door="a", message=Message.tool("", id="c1", name="find", error="OSError: no"))
+    )
+    given = [*history, asked, result("c1", "find", "It failed.")]
+    observed.observation.call(Call(door="a", history=given, answers=[Message.assistant("sorry")]))
+
+    observed.end()
+    assert results(observed) == [("It failed.", "OSError: no")]
+
+
 def test_an_execution_that_nobody_asked_for_is_named(observed: Observed) -> None:
     observed.observation.execution(Execution(door="a", message=result("c1", "find", "Bern")))
 
