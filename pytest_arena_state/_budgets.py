@@ -34,6 +34,9 @@ class _Watched:
     def judge(self, *, last: bool) -> None:
         """Fail the test if its conversations are over the budget, and note the outcome in their runs, once."""
         judgement = self.budget.judge(self.store._turns())
+        if not judgement.passed and self.store._settle is not None:
+            self.store._settle()
+            judgement = self.budget.judge(self.store._turns())
         if (last or not judgement.passed) and not self.noted:
             self.noted = True
             self._note(judgement)

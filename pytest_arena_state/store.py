@@ -60,6 +60,8 @@ class ArenaStateStore:
         self._default_id = ""  # of the conversation that `add` means without an id
         # Told, outside the lock, of the conversation into which the user is about to write messages.
         self._before_write: Callable[[str], None] | None = None
+        # Told, outside the lock, that it matters now whether a conversation stands here twice.
+        self._settle: Callable[[], None] | None = None
         tell_of_forks(self)
 
     def _let_go_after_fork(self) -> None:

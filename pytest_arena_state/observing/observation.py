@@ -84,6 +84,7 @@ class Observation:
         """This is the test's store."""
         self._store = store
         store._before_write = self.make_room
+        store._settle = self.settle
 
     def call(self, call: Call) -> None:
         """Take a call. Never raises."""
@@ -229,6 +230,15 @@ class Observation:
             self.problem(f"capture made no room: {type(error).__name__}: {error}")
 
     # --- the end -------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Join what was captured with what the test itself recorded so far. Never raises."""
+        try:
+            with self._lock:
+                if self.open:
+                    self._fold_into_own()
+        except Exception as error:  # noqa: BLE001 - who asks is told what is there
+            self.problem(f"what was captured may be counted twice: {type(error).__name__}: {error}")
 
     def end(self) -> None:
         """The test and its fixtures are done. Never raises."""

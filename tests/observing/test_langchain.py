@@ -354,6 +354,23 @@ def test_it(arena_run):
     )
 
 
+def test_a_budget_counts_once_what_the_test_also_recorded(captured: Captured) -> None:
+    """And its note leaves no run without messages."""
+    (run,) = captured(
+        MODEL
+        + """
+@pytest.mark.arena(max_tokens=40)
+def test_it(arena_run):
+    messages = [HumanMessage("Where?")]
+    messages.append(model("In Lyon.").invoke(messages))
+    arena_run.add(messages)
+"""
+    )
+
+    assert said(run) == [("user", "Where?"), ("assistant", "In Lyon.")]
+    assert run.conversation_assertions.results[0].message == "35 of 40 tokens"
+
+
 def test_without_results_what_was_captured_is_in_memory(suite: Suite) -> None:
     suite.write(
         MODEL

@@ -371,6 +371,17 @@ def test_add_of_the_same_conversation_is_recorded_once(observed: Observed) -> No
     assert observed.end() == {"mine": [("system", "s"), ("user", "u1"), ("assistant", "a1")]}
 
 
+def test_what_joined_a_conversation_of_the_test_early_goes_on_there(observed: Observed) -> None:
+    """A budget is looked at when the test's call ends; a fixture may ask more when it is torn down."""
+    observed.call("u1", "a1")
+    observed.store.add([{"role": "user", "content": "u1"}, {"role": "assistant", "content": "a1"}], "mine")
+    observed.observation.settle()
+    assert words(observed.now()) == [("u1", "a1")]
+    observed.call("u1", "a1", "u2", "a2")
+
+    assert observed.end() == {"mine": [("user", "u1"), ("assistant", "a1"), ("user", "u2"), ("assistant", "a2")]}
+
+
 def test_checks_stay_where_the_test_made_them(observed: Observed) -> None:
     """The messages leave the conversation, and what the test said of it does not."""
     run = ArenaRun(observed.store, "test_it")
