@@ -102,6 +102,16 @@ class Prices:
         return (costs, self._table.name) if costs is not None else (None, UNKNOWN)
 
 
+def forget_unknown(message: Message) -> bool:
+    """Let a message whose cost nobody knew be priced anew; edits it, and tells whether it is one."""
+    if message.meta.get(ORIGIN_KEY) != UNKNOWN:
+        return False
+    del message.meta[ORIGIN_KEY]
+    if message.cost_info is not None:
+        message.cost_info = CostInfo.model_validate(message.cost_info.model_dump(exclude={*_DOLLARS}))
+    return True
+
+
 def _reported(meta: Mapping[str, Any]) -> float | None:
     """What the source says that the call cost, in US dollars."""
     value = meta.get("reported_cost_usd")

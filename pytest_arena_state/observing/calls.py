@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._wire import jsonable, loads
 from ..capture.alignment import MADE_UP
+from ..prices import forget_unknown
 
 if TYPE_CHECKING:
     from ..messages import Message
@@ -140,11 +141,20 @@ def _media(part: Any) -> tuple[Any, ...]:
     return (part.type, media.data or media.url or media.storage_reference or media.file_path)
 
 
+def uncounted(message: Message) -> None:
+    """Take from an answer what it took, which is counted where it was given."""
+    message.cost_info = None
+    for key in ("usage", "token_details", "reported_cost_usd"):
+        message.meta.pop(key, None)
+
+
 def filled(known: Message, more: Message) -> Message:
     """A copy of a message with what only another telling of it knows."""
     if UNTOLD_KEY in known.meta and UNTOLD_KEY not in more.meta:
         return filled(more, known)
     out = known.model_copy(deep=True)
+    if forget_unknown(out) and more.cost_info is not None and more.cost_info.total_cost_usd:
+        out.cost_info = more.cost_info.model_copy()
     for name in ("timestamp", "latency_ms", "finish_reason", "cost_info", "reasoning"):
         if not getattr(out, name) and getattr(more, name):
             setattr(out, name, getattr(more, name))

@@ -13,7 +13,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..capture.alignment import MADE_UP, forget_made_up, pair
-from .calls import UNTOLD_KEY, Call, Execution, Likeness, alike, all_alike, canonical, filled, in_order, likeness
+from .calls import (
+    UNTOLD_KEY,
+    Call,
+    Execution,
+    Likeness,
+    alike,
+    all_alike,
+    canonical,
+    filled,
+    in_order,
+    likeness,
+    uncounted,
+)
 
 if TYPE_CHECKING:
     from ..messages import Message, ToolCall, ToolResult
@@ -168,6 +180,9 @@ class Threads:
             at += 1
             if at not in known:
                 new.append(message)
+        for message in new:
+            if message.cost_info is not None and self._stands_elsewhere(message, thread):
+                uncounted(message)
         count = len(new)
         new += call.answers
         forget_made_up(new)
@@ -179,6 +194,16 @@ class Threads:
         appended = [thread.append(message) for message in new]
         thread.told.update(appended[count:])
         return Folded(thread, places + appended, appended[count:], appended)
+
+    def _stands_elsewhere(self, message: Message, thread: Thread) -> bool:
+        """Whether another thread has an answer of a history, and counts what it took."""
+        entry, id = likeness(message), message.meta.get("message_id")
+        return any(
+            one.cost_info is not None and known == entry and (not id or one.meta.get("message_id") in (None, id))
+            for other in self.all
+            if other is not thread
+            for known, one in zip(other.likenesses, other.messages, strict=True)
+        )
 
     def execute(self, execution: Execution) -> Folded | None:
         """Put a tool's result behind the call that asked for it; None when nobody did so far.

@@ -10,8 +10,11 @@ import pytest
 
 from pytest_arena_state import ArenaRun, CostInfo, Message, ToolCall, ToolResult
 from pytest_arena_state.observing import Call, Execution, Observation, current
+from pytest_arena_state.prices import Prices
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.observing.conftest import Observed
 
 Words = tuple[str, ...]
@@ -233,6 +236,38 @@ def test_a_conversation_that_is_held_again_is_another(observed: Observed) -> Non
 # --- two doors ---------------------------------------------------------------------------------
 
 
+def test_what_an_answer_took_is_counted_once(observed: Observed) -> None:
+    """A history that goes on in two ways; LangChain's messages bring their usage along."""
+    usage = CostInfo(input_tokens=10, output_tokens=5)
+    answers = {
+        name: Message.assistant(name, cost_info=usage, meta={"usage": {"input": 10}, "message_id": f"run-{name}"})
+        for name in ("a1", "a2", "a3")
+    }
+    asked = [Message.user("u1"), answers["a1"]]
+    observed.observation.call(Call(door="a", history=asked[:1], answers=asked[1:]))
+    for name, question in (("a2", "u2"), ("a3", "u3")):
+        history = [message.model_copy(deep=True) for message in [*asked, Message.user(question)]]
+        observed.observation.call(Call(door="a", history=history, answers=[answers[name]]))
+
+    assert words(observed.end()) == [("u1", "a1", "u2", "a2"), ("u1", "a1", "u3", "a3")]
+    taken = [[m.cost_info for m in observed.store.log_load(id)[1::2]] for id in ("test_it", "test_it#2")]
+    assert taken == [[usage, usage], [None, usage]]
+
+
+@pytest.mark.parametrize("id", ["run-before", ""])
+def test_an_answer_that_nobody_else_gave_is_counted(observed: Observed, id: str) -> None:
+    """It says the same as another one, or was given before the test began."""
+    usage = CostInfo(input_tokens=10, output_tokens=5)
+    other = Message.assistant("a1" if id else "a0", cost_info=usage, meta={"message_id": "run-other"})
+    observed.observation.call(Call(door="a", history=[Message.user("u0")], answers=[other]))
+    before = Message.assistant("a1", cost_info=usage, meta={"message_id": id} if id else {})
+    history = [Message.user("u1"), before, Message.user("u2")]
+    observed.observation.call(Call(door="a", history=history, answers=[Message.assistant("a2")]))
+
+    assert words(observed.end())[1] == ("u1", "a1", "u2", "a2")
+    assert observed.store.log_load("test_it#2")[1].cost_info == usage
+
+
 @pytest.mark.parametrize(("first", "second"), [("r1", "r1"), ("", ""), ("r1", ""), ("", "r1")])
 def test_a_call_that_two_doors_tell_of_is_recorded_once(observed: Observed, first: str, second: str) -> None:
     """LangChain tells of it, and so does the instrumentation of the client under it."""
@@ -369,6 +404,24 @@ def test_add_of_the_same_conversation_is_recorded_once(observed: Observed) -> No
     assert list(observed.now()) == ["test_it", "mine"]
 
     assert observed.end() == {"mine": [("system", "s"), ("user", "u1"), ("assistant", "a1")]}
+
+
+def test_a_price_that_only_capture_can_find_is_found(observed: Observed, tmp_path: Path) -> None:
+    """The result of an agent's run does not name the model; the call does."""
+    file = tmp_path / "prices.toml"
+    file.write_text('[[price]]\nmodel = "m"\ninput = 2\noutput = 0\n', encoding="utf-8")
+    observed.store._prices = Prices(file)
+    usage = CostInfo(input_tokens=1_000_000)
+    told = Message.assistant("a1", cost_info=usage, meta={"model": "m", "usage": {}})
+    observed.observation.call(Call(door="a", history=[Message.user("u1")], answers=[told]))
+    own = Message.assistant("a1", cost_info=usage, meta={"usage": {}})
+    observed.store.log_append("mine", 0, [Message.user("u1"), own])
+    assert observed.store.log_load("mine")[1].meta["cost_origin"] == "unknown"
+    observed.observation.end()
+
+    (answer,) = observed.store.log_load("mine")[1:]
+    assert answer.cost_info is not None
+    assert (answer.meta["cost_origin"], answer.cost_info.total_cost_usd) == ("price file prices.toml", 2)
 
 
 def test_what_joined_a_conversation_of_the_test_early_goes_on_there(observed: Observed) -> None:
