@@ -60,6 +60,7 @@ def _call(span: Any, kind: str) -> Call:
     told = span.span_data
     response = getattr(told, "response", None)
     follows = getattr(response, "previous_response_id", None)
+    conversation = getattr(getattr(response, "conversation", None), "id", None)
     given = told.input
     if isinstance(given, str):
         given = [{"role": "user", "content": given}]
@@ -78,6 +79,7 @@ def _call(span: Any, kind: str) -> Call:
         started=_nanoseconds(span.started_at),
         ended=_nanoseconds(span.ended_at),
         follows=follows if isinstance(follows, str) else "",
+        conversation=conversation if isinstance(conversation, str) else "",
         error=_failure(span),
     )
 

@@ -42,6 +42,8 @@ class Call:
     ended: int = 0
     follows: str = ""
     """The id of the response that this call goes on from, where the provider keeps the history."""
+    conversation: str = ""
+    """The id of the conversation that this call goes on with, where the provider keeps it."""
     error: str = ""
     """Why the call failed."""
     response_ids: frozenset[str] = field(init=False)

@@ -1,18 +1,19 @@
 """Calls that repeat their history, folded back into the threads of a conversation.
 
 A call goes on with a thread when its history begins with all of the thread, when the history
-is the thread's end (clients cut old messages off), when it answers a tool call that the thread
-left open, or when it names the thread's last response. Otherwise it begins a new thread: so
+is the thread's end (clients cut old messages off), when it begins with the results of the
+thread's last tool calls, or when it names one of its responses. Otherwise it begins a new thread: so
 two equal questions, asked independently, are two conversations.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..capture.alignment import MADE_UP, forget_made_up, pair
+from ..capture.alignment import forget_made_up, pair
 from .calls import (
     UNTOLD_KEY,
     Call,
@@ -45,6 +46,7 @@ class Thread:
     messages: list[Message] = field(default_factory=list)
     likenesses: list[Likeness] = field(default_factory=list)
     response_ids: set[str] = field(default_factory=set)
+    """And of the conversation, where the provider keeps it."""
     told: set[int] = field(default_factory=set)
     """The places of answers whose own call was told; others are known from histories."""
     executed: dict[int, set[str]] = field(default_factory=dict)
@@ -97,20 +99,25 @@ class Thread:
             return None
         if len(own) <= len(history) and all_alike(own, history[: len(own)]):
             return _shared(places, own, history)
-        if call.follows and call.follows in self.response_ids:
-            return []
-        first = next((message for message in call.history if message.role != "system"), None)
-        if first is not None and first.tool_result is not None:
-            result = first.tool_result
-            if any(call.id == result.id for call in self.open_calls()) and not MADE_UP.match(result.id):
-                return []
         for size in range(min(len(own), len(history)), 0, -1):
             end = own[-size:]
             # A question alone may be asked again by somebody else; with an answer in it, it is the thread.
             answered = any(entry[0] == "assistant" for entry in end)
             if answered and alike(end[0], history[0]) and all_alike(end, history[:size]):
                 return _shared(places[-size:], end, history)
-        return None
+        executed = self._ended_with(history)
+        if executed or not self.response_ids.isdisjoint((call.follows, call.conversation)):
+            return executed
+        first = history[0] if history else ("",)
+        asked = first[0] == "tool" and first[1] and any(call.id == first[1] for call in self.open_calls())
+        return [] if asked else None
+
+    def _ended_with(self, history: Sequence[Likeness]) -> Shared:
+        """The results at the end that a history begins with: tools were executed, and the model is told of it alone."""
+        places = range(len(self.messages) - self.tail(), len(self.messages))
+        waiting = {self.likenesses[place][1]: place for place in places if self.likenesses[place][1]}
+        told = itertools.takewhile(lambda entry: entry[0] == "tool", history)
+        return [(waiting.pop(entry[1]), at) for at, entry in enumerate(told) if entry[1] in waiting]
 
     def misses(self, call: Call, said: Sequence[Likeness]) -> list[int]:
         """The places of a call's answers, where a later call told of them first; a library may tell late."""
@@ -189,7 +196,7 @@ class Threads:
         pair(new, known=thread.messages)
         if call.error and new:
             new[-1].meta[ERROR_KEY] = call.error
-        thread.response_ids |= call.response_ids
+        thread.response_ids |= call.response_ids | {call.conversation} - {""}
         thread.began = max(thread.began, call.started)
         appended = [thread.append(message) for message in new]
         thread.told.update(appended[count:])

@@ -199,6 +199,43 @@ def test_why_a_tool_failed_stays_when_the_model_is_told(observed: Observed) -> N
     assert results(observed) == [("It failed.", "OSError: no")]
 
 
+@pytest.mark.parametrize("executed", [(), ("c1",), ("c2",), ("c2", "c1")])
+@pytest.mark.parametrize(("follows", "kept"), [("", ""), ("r1", ""), ("", "kept")])
+def test_results_that_are_sent_without_their_history_are_said_once(
+    observed: Observed, executed: tuple[str, ...], follows: str, kept: str
+) -> None:
+    """The provider keeps the history, and the tools were executed before or seen by nobody."""
+    asked = assistant(("c1", "find", {"id": 7}), ("c2", "find", {"id": 8}))
+    asked.meta["response_id"] = "r1"
+    observed.observation.call(Call(door="a", history=[Message.user("where?")], answers=[asked], conversation=kept))
+    for id in executed:
+        observed.observation.execution(Execution(door="a", message=result(id, "find", f"raw {id}")))
+    given = [result("c1", "", "Lyon"), result("c2", "", "Bern")]
+    answers = [Message.assistant("done")]
+    observed.observation.call(Call(door="a", history=given, answers=answers, follows=follows, conversation=kept))
+
+    assert list(observed.end()) == ["test_it"]
+    assert [message.role for message in observed.store.log_load("test_it")] == [
+        "user", "assistant", "tool", "tool", "assistant",
+    ]  # fmt: skip
+    assert sorted(results(observed)) == [("Bern", ""), ("Lyon", "")]
+
+
+def test_a_conversation_that_the_provider_keeps_is_one(observed: Observed) -> None:
+    """Only what is new is sent."""
+    for conversation, question in (("c1", "u1"), ("c2", "u2"), ("c1", "u3")):
+        observed.observation.call(
+            Call(
+                door="a",
+                history=[Message.user(question)],
+                answers=[Message.assistant(f"to {question}")],
+                conversation=conversation,
+            )
+        )
+
+    assert words(observed.end()) == [("u1", "to u1", "u3", "to u3"), ("u2", "to u2")]
+
+
 def test_an_execution_that_nobody_asked_for_is_named(observed: Observed) -> None:
     observed.observation.execution(Execution(door="a", message=result("c1", "find", "Bern")))
 
