@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._wire import jsonable, loads
 from ..capture.alignment import MADE_UP
+from ..messages import ContentPart
 from ..prices import forget_unknown
 
 if TYPE_CHECKING:
@@ -141,6 +142,23 @@ def _media(part: Any) -> tuple[Any, ...]:
     if media is None:
         return (part.type,)
     return (part.type, media.data or media.url or media.storage_reference or media.file_path)
+
+
+def joined(one: Message, other: Message) -> Message:
+    """Two pieces of an answer as one message."""
+    out = one.model_copy(deep=True)
+    out.content += other.content
+    out.tool_calls = [*out.tool_calls, *other.tool_calls]
+    if one.parts or other.parts:
+        out.parts = [*_standing(one), *_standing(other)]
+    if out.reasoning is not None and other.reasoning is not None:
+        out.reasoning.text = "\n".join(filter(None, (out.reasoning.text, other.reasoning.text)))
+        out.reasoning.opaque = [*out.reasoning.opaque, *other.reasoning.opaque]
+    return filled(out, other)
+
+
+def _standing(message: Message) -> list[ContentPart]:
+    return message.parts or ([ContentPart.from_text(message.content)] if message.content else [])
 
 
 def uncounted(message: Message) -> None:

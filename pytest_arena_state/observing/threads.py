@@ -24,6 +24,7 @@ from .calls import (
     canonical,
     filled,
     in_order,
+    joined,
     likeness,
     uncounted,
 )
@@ -112,6 +113,25 @@ class Thread:
         asked = first[0] == "tool" and first[1] and any(call.id == first[1] for call in self.open_calls())
         return [] if asked else None
 
+    def in_turns(self, history: Sequence[Message]) -> list[Message]:
+        """A history, with those neighbouring answers as one that are one here: some tell a turn piece by piece."""
+        out = list(history)
+        at = 0
+        for place in self.body():
+            while at < len(out) and out[at].role == "system":
+                at += 1
+            if at == len(out):
+                break
+            entry, whole, end = self.likenesses[place], out[at], at + 1
+            while not alike(entry, likeness(whole)):
+                if end == len(out) or not whole.role == out[end].role == "assistant":
+                    return out
+                whole = joined(whole, out[end])
+                end += 1
+            out[at:end] = [whole]
+            at += 1
+        return out
+
     def _ended_with(self, history: Sequence[Likeness]) -> Shared:
         """The results at the end that a history begins with: tools were executed, and the model is told of it alone."""
         places = range(len(self.messages) - self.tail(), len(self.messages))
@@ -163,22 +183,29 @@ class Threads:
                     candidate.replace(place, filled(answer, candidate.messages[place]))
                 candidate.told.update(answers)
                 return Folded(candidate, answers, answers, answers)
+        sent, shared = call.history, Shared()
         thread: Thread | None = None
-        shared: Shared = []
         for candidate in self.all:
             found = candidate.goes_on_with(call, body)
             if found is not None and (thread is None or len(found) > len(shared)):
                 thread, shared = candidate, found
+        if thread is None and any(one.role == two.role == "assistant" for one, two in itertools.pairwise(sent)):
+            for candidate in self.all:
+                turns = candidate.in_turns(call.history)
+                found = candidate.goes_on_with(call, [likeness(turn) for turn in turns if turn.role != "system"])
+                if found is not None and len(found) > len(shared):
+                    thread, shared, sent = candidate, found, turns
+            history = [likeness(message) for message in sent]
         if thread is None:
             thread = Thread()
             self.all.append(thread)
-        spoken = [message for message in call.history if message.role != "system"]
+        spoken = [message for message in sent if message.role != "system"]
         places = _reconsider(thread, shared, spoken)
         instructions = [entry for entry in thread.likenesses if entry[0] == "system"]
         new: list[Message] = []
         known = {at for _place, at in shared}
         at = -1
-        for entry, message in zip(history, call.history, strict=True):
+        for entry, message in zip(history, sent, strict=True):
             if entry[0] == "system":
                 if entry not in instructions:
                     instructions.append(entry)
@@ -312,6 +339,8 @@ def _reconsider(thread: Thread, shared: Shared, history: Sequence[Message]) -> l
             thread.replace(place, filled(known, again))
         elif result and given and result.id == given.id and result.content != given.content:
             thread.replace(place, filled(again, known))
+        elif again.reasoning is not None and known.reasoning is None:
+            thread.replace(place, known.model_copy(update={"reasoning": again.reasoning}))
         else:
             continue
         changed.append(place)

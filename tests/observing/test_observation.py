@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_arena_state import ArenaRun, CostInfo, Message, ToolCall, ToolResult
+from pytest_arena_state import ArenaRun, CostInfo, Message, Reasoning, ToolCall, ToolResult
 from pytest_arena_state.observing import Call, Execution, Observation, current
 from pytest_arena_state.prices import Prices
 
@@ -271,6 +271,30 @@ def test_a_conversation_that_is_held_again_is_another(observed: Observed) -> Non
 
 
 # --- two doors ---------------------------------------------------------------------------------
+
+
+def test_a_turn_that_a_history_tells_piece_by_piece_is_one(observed: Observed) -> None:
+    """OpenAI's Responses have an item for each piece, and their spans one answer of all."""
+    history = [Message.system("s"), Message.user("u1")]
+    for number in (1, 2):
+        asked = assistant((f"c{number}", "find", {"id": number}), (f"d{number}", "find", {"id": 0}))
+        answer = asked.model_copy(update={"content": "Let me look. And there."})
+        observed.observation.call(Call(door="a", history=list(history), answers=[answer]))
+        history += [
+            Message(role="assistant", reasoning=Reasoning(text=f"hm {number}")),
+            Message(role="assistant", content="Let me look. "),
+            Message(role="assistant", content="And there."),
+            *(asked.model_copy(update={"tool_calls": [call]}) for call in asked.tool_calls),
+            result(f"c{number}", "find", "Lyon"),
+            result(f"d{number}", "find", "Bern"),
+        ]
+    observed.observation.call(Call(door="a", history=history, answers=[Message.assistant("done")]))
+
+    assert list(observed.end()) == ["test_it"]
+    messages = observed.store.log_load("test_it")
+    turn = ["assistant", "tool", "tool"]
+    assert [message.role for message in messages] == ["system", "user", *turn, *turn, "assistant"]
+    assert [m.reasoning.text for m in messages if m.reasoning is not None] == ["hm 1", "hm 2"]
 
 
 def test_what_an_answer_took_is_counted_once(observed: Observed) -> None:
