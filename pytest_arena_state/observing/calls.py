@@ -26,6 +26,7 @@ UNTOLD_KEY = "untold"
 _NS_PER_MS = 1_000_000
 _OF_A_RUN = ("run-", "lc_run-")  # LangChain's own ids, which no other door knows
 _SPACE = re.compile(r"\s+")
+Likeness = tuple[Any, ...]
 
 
 @dataclass(kw_only=True)
@@ -35,7 +36,7 @@ class Call:
     door: str
     """Who told of it; one door tells of one call once."""
     history: list[Message]
-    """What was sent, instructions included."""
+    """What was sent, instructions included; is not edited."""
     answers: list[Message]
     """What came back; none when the call failed."""
     started: int = 0
@@ -47,6 +48,8 @@ class Call:
     """The id of the conversation that this call goes on with, where the provider keeps it."""
     error: str = ""
     """Why the call failed."""
+    says: list[Likeness] = field(default_factory=list)
+    """What each message of the history says, where the door knows it already."""
     response_ids: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -77,7 +80,6 @@ class Execution:
     """It tells how long it took, and not what came out."""
 
 
-Likeness = tuple[Any, ...]
 _UNTOLD = ...  # stands for whatever an answer said
 
 

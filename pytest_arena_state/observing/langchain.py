@@ -11,15 +11,19 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from time import time_ns
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..capture import from_messages
 from ..capture.draft import tool_draft
 from .calls import Call, Execution
 from .observation import Observation, current
 
+if TYPE_CHECKING:
+    from .memory import Memory, Remembered
+
 _DOOR = "langchain"
 _MARK = "_arena_handler"
+_KINDS = ("human", "ai", "system", "tool")
 _OF_A_GRAPH = ("GraphBubbleUp", "GraphInterrupt")  # by which LangGraph stops a tool, to run it again later
 
 
@@ -124,9 +128,11 @@ def _tell(started: _Started, response: Any, error: str) -> None:
         for answer in answers:
             if answer.cost_info is not None and not answer.cost_info.provider_name:
                 answer.cost_info.provider_name = started.provider
+        remembered = _remembered(started.observation.memory, started.given)
         call = Call(
             door=_DOOR,
-            history=from_messages(started.given),
+            history=from_messages(started.given) if remembered is None else [message for message, _ in remembered],
+            says=[says for _, says in remembered or ()],
             answers=answers,
             started=started.began,
             ended=ended,
@@ -166,6 +172,18 @@ def settle(observation: Observation) -> None:
         if not started.tool:
             _tell(started, None, why)
         observation.problem(f"{_DOOR}: {why}")
+
+
+def _is_message(item: Any) -> bool:
+    # Others may be read with the help of their neighbours.
+    return hasattr(type(item), "__pydantic_fields__") and getattr(item, "type", None) in _KINDS
+
+
+def _remembered(memory: Memory, given: Any) -> list[Remembered] | None:
+    if not isinstance(given, list) or not all(map(_is_message, given)):
+        return None
+    contents = ((item, (vars(item), getattr(item, "__pydantic_extra__", None))) for item in given)
+    return memory.history(contents, lambda item: from_messages(item, _DOOR))
 
 
 def _answers(response: Any) -> Any:

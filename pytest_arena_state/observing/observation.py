@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ..capture import told_unmapped
 from .calls import UNTOLD_KEY, Call, Execution, Likeness, all_alike, filled, likeness
+from .memory import Memory
 from .own import merged
 from .threads import Folded, Thread, Threads
 
@@ -68,6 +69,7 @@ class Observation:
         self._calls: list[_Recorded] = []
         self._threads = Threads()
         self._waiting: list[Execution] = []
+        self.memory = Memory()
         self._own: set[str] = set()
         """Conversations into which the test itself wrote messages."""
         self._store: ArenaStateStore | None = None
@@ -127,15 +129,14 @@ class Observation:
         if call.mute:
             return
         now = datetime.now(UTC)
-        sent = _moment(call.started) or now
-        for message in call.history:
-            message.timestamp = message.timestamp or sent
         for message in call.answers:
             message.timestamp = _moment(call.ended) or message.timestamp or now
         for answer in call.answers[-1:]:
             answer.latency_ms = answer.latency_ms or call.latency_ms
         known.folded = self._threads.take(call)
         thread = known.folded.thread
+        for message in (thread.messages[place] for place in known.folded.new):
+            message.timestamp = message.timestamp or _moment(call.started) or now
         self._write(thread, known.folded.places, told_unmapped(thread.messages[place] for place in known.folded.new))
         for execution in self._waiting[:]:
             folded = self._threads.execute(execution)

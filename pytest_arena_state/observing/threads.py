@@ -106,7 +106,7 @@ class Thread:
             answered = any(entry[0] == "assistant" for entry in end)
             if answered and alike(end[0], history[0]) and all_alike(end, history[:size]):
                 return _shared(places[-size:], end, history)
-        executed = self._ended_with(history)
+        executed = self._ended_with(history) if history and history[0][0] == "tool" else []
         if executed or not self.response_ids.isdisjoint((call.follows, call.conversation)):
             return executed
         first = history[0] if history else ("",)
@@ -173,7 +173,7 @@ class Threads:
 
     def take(self, call: Call) -> Folded:
         """Fold a call into the thread that it goes on with, or begin one."""
-        history = [likeness(message) for message in call.history]
+        history = call.says or [likeness(message) for message in call.history]
         body = [entry for entry in history if entry[0] != "system"]
         said = [*body, *map(likeness, call.answers)]
         for candidate in self.all if call.answers else ():
@@ -209,11 +209,11 @@ class Threads:
             if entry[0] == "system":
                 if entry not in instructions:
                     instructions.append(entry)
-                    new.append(message)
+                    new.append(message.model_copy(deep=True))
                 continue
             at += 1
             if at not in known:
-                new.append(message)
+                new.append(message.model_copy(deep=True))
         for message in new:
             if message.cost_info is not None and self._stands_elsewhere(message, thread):
                 uncounted(message)
