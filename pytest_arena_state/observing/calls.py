@@ -180,6 +180,9 @@ def filled(known: Message, more: Message) -> Message:
     for name in ("timestamp", "latency_ms", "finish_reason", "cost_info", "reasoning"):
         if not getattr(out, name) and getattr(more, name):
             setattr(out, name, getattr(more, name))
+    if out.reasoning is not None and more.reasoning is not None:
+        out.reasoning.text = out.reasoning.text or more.reasoning.text
+        out.reasoning.opaque = out.reasoning.opaque or more.reasoning.opaque
     for key, value in more.meta.items():
         if key != UNTOLD_KEY:
             out.meta.setdefault(key, value)

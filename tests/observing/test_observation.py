@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_arena_state import ArenaRun, CostInfo, Message, Reasoning, ToolCall, ToolResult
+from pytest_arena_state import ArenaRun, CostInfo, Message, OpaqueReasoning, Reasoning, ToolCall, ToolResult
 from pytest_arena_state.observing import Call, Execution, Observation, current
 from pytest_arena_state.prices import Prices
 
@@ -415,6 +415,18 @@ def test_an_answer_that_one_of_two_doors_tells_is_recorded_once(observed: Observ
     assert answer.cost_info is not None
     assert (answer.cost_info.output_tokens, answer.meta) == (5, {})
     assert observed.troubles == []
+
+
+def test_a_signature_that_the_second_door_tells_is_kept(observed: Observed) -> None:
+    """Spans tell what was thought, and LangChain tells what Anthropic signed it with."""
+    signature = OpaqueReasoning(provider="anthropic", kind="signature", data="c2ln")
+    thoughts = {"inner": Reasoning(text="hm"), "outer": Reasoning(text="hm, hm", opaque=[signature])}
+    for door, thought in thoughts.items():
+        answer = Message(role="assistant", content="a1", reasoning=thought)
+        observed.observation.call(Call(door=door, history=[Message.user("u1")], answers=[answer]))
+
+    assert words(observed.end()) == [("u1", "a1")]
+    assert observed.store.log_load("test_it")[1].reasoning == Reasoning(text="hm", opaque=[signature])
 
 
 def test_an_answer_that_is_never_told_is_named(observed: Observed) -> None:
