@@ -118,7 +118,7 @@ def _execution(span: Any) -> Execution:
 
 def _failure(span: Any) -> str:
     error = span.error
-    return str(error.get("message") or "failed")[:300] if isinstance(error, dict) else ""
+    return str(error.get("message") or "failed") if isinstance(error, dict) else ""
 
 
 def _nanoseconds(written: Any) -> int:

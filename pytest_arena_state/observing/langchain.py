@@ -136,7 +136,7 @@ def _tell(started: _Started, response: Any, error: str) -> None:
             answers=answers,
             started=started.began,
             ended=ended,
-            error=error[:300],
+            error=error,
         )
     except Exception as failed:  # noqa: BLE001 - whatever a model of the user's gives
         started.observation.problem(f"{_DOOR}: a call was not understood: {type(failed).__name__}: {failed}")

@@ -163,7 +163,7 @@ def _tell(
             answers=answers,
             started=began,
             ended=ended,
-            error=error[:300],
+            error=error,
         )
     except Exception as failed:  # noqa: BLE001 - LiteLLM speaks for a hundred providers
         started.observation.problem(f"{_DOOR}: a call was not understood: {type(failed).__name__}: {failed}")

@@ -98,7 +98,7 @@ class Observation:
 
     def problem(self, text: str) -> None:
         """Something went wrong at a door."""
-        self._trouble(text[:300])
+        self._trouble(text)
 
     def _safely(self, door: str, take: Callable[[], None]) -> None:
         try:

@@ -102,7 +102,7 @@ def _failure(span: Any, attributes: Mapping[str, Any]) -> str:
     if getattr(getattr(status, "status_code", None), "name", "") != "ERROR" and "error.type" not in attributes:
         return ""
     described = getattr(status, "description", None)
-    return str(described or _raised(span) or attributes.get("error.type") or "failed")[:300]
+    return str(described or _raised(span) or attributes.get("error.type") or "failed")
 
 
 def _raised(span: Any) -> str:

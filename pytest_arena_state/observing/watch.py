@@ -61,7 +61,7 @@ class Watch:
         try:
             DOORS[module.__name__](module)
         except Exception as error:  # noqa: BLE001 - the user imports a library, and that must succeed
-            problem = f"{module.__name__}: nothing is captured through it: {type(error).__name__}: {error}"[:300]
+            problem = f"{module.__name__}: nothing is captured through it: {type(error).__name__}: {error}"
             if problem not in self.problems:
                 self.problems.append(problem)
 
