@@ -70,9 +70,10 @@ def summary_lines(session: Session) -> list[str]:
         lines.append(f"arena: not uploaded to {session.target.url}: {printable(outcome.not_uploaded, 1000)}")
         lines.append(f"arena: to upload it: arena-state upload {printable(session.target.shown, 1000)}")
     if outcome.kept:
-        lines.append(
-            f"arena: journals are kept; to make the report: arena-state recover {printable(outcome.kept, 1000)}"
-        )
+        # Where the results were wanted, there can be none.
+        elsewhere = " -o OUT" if session.problem else ""
+        what = f"arena-state recover {printable(outcome.kept, 1000)}{elsewhere}"
+        lines.append(f"arena: journals are kept; to make the report: {what}")
     return lines
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_arena_state import RunMetadata, _budgets, load_results
+from pytest_arena_state.cli import main as arena_state
 from pytest_arena_state.plugin import BUDGET_KEYWORDS, MARKER_KEYWORDS
 
 if TYPE_CHECKING:
@@ -703,7 +704,11 @@ def test_results_that_cannot_be_written_change_no_outcome(
     assert message in first
     assert "1 run kept" in first
     assert last.startswith("arena: journals are kept; to make the report: arena-state recover ")
-    assert (Path(last.rpartition("recover ")[2]) / "session.token").is_file()
+    assert last.endswith(" -o OUT")  # since the path that was wanted takes none
+    journals = last.rpartition("recover ")[2].removesuffix(" -o OUT")
+    assert (Path(journals) / "session.token").is_file()
+    assert arena_state(["recover", journals, "-o", str(suite.path / "elsewhere")]) == 0
+    assert len(suite.runs("elsewhere")) == 1
     assert suite.path.joinpath("taken").read_text(encoding="utf-8") == "mine"
 
 
