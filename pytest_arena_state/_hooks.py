@@ -16,7 +16,7 @@ from ._test_hooks import HOOKS_KEY, TestHooks, name_of_interruption
 from ._text import plural, printable
 from .after_session import ReportsAfterSession
 from .errors import ConfigurationError
-from .summary import summary_lines
+from .summary import advice, summary_lines
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -148,8 +148,7 @@ class SessionHooks(TestHooks):
         if self._session is None or self._session.outcome is None:
             lines = [f"arena: no results: {self._failure or 'the session did not end'}"]
             if self._session is not None:
-                where = printable(str(self._session.directory), 1000)
-                lines.append(f"arena: journals are kept; to make the report: arena-state recover {where}")
+                lines.append(advice(self._session, str(self._session.directory)))
             return lines
         recording = self._session.tests.recording
         lines = summary_lines(self._session)

@@ -24,7 +24,7 @@ def note_handler(handler: Callable[..., object]) -> None:
 
 def is_from_outside(error: BaseException) -> bool:
     """Whether an exception that came up in this package was not raised by it, or by what it called."""
-    if not isinstance(error, Exception) or type(error).__module__.partition(".")[0] not in _OURS:
+    if not isinstance(error, Exception) or str(type(error).__module__).partition(".")[0] not in _OURS:
         return True
     return is_from_signal(error)
 
@@ -41,11 +41,14 @@ def is_from_signal(error: BaseException) -> bool:
 
 
 def _code_of(handler: object) -> CodeType | None:
-    handler = getattr(handler, "func", handler)  # of a partial
-    handler = getattr(handler, "__func__", handler)  # of a method
-    code = getattr(handler, "__code__", None)
-    if code is None and callable(handler):
-        code = getattr(type(handler).__call__, "__code__", None)
+    try:
+        handler = getattr(handler, "func", handler)  # of a partial
+        handler = getattr(handler, "__func__", handler)  # of a method
+        code = getattr(handler, "__code__", None)
+        if code is None and callable(handler):
+            code = getattr(type(handler).__call__, "__code__", None)
+    except Exception:  # noqa: BLE001 - anything may handle signals, and raise when it is looked at
+        return None
     return code if isinstance(code, CodeType) else None
 
 

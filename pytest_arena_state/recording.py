@@ -404,10 +404,8 @@ class Recording:
                 if not self._ended:
                     self._finish(store, verdict)
                 self._reporter.done()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - our own failure must not fail the test that ends
                 self._reporter.give_up(error)
-                if is_from_outside(error):  # our own failure must not fail the test that ends
-                    raise
 
     def _finish(self, store: StoreRecording, verdict: Verdict | None) -> None:
         if store.missed:
@@ -417,10 +415,8 @@ class Recording:
                 if not log.intact:
                     self._write_whole(store, log)
                 self._reporter.add(self._ended_run(store, log, verdict))
-            except Exception as error:
-                self._reporter.give_up(error)  # the merge composes the report from the saves instead
-                if is_from_outside(error):
-                    raise
+            except Exception as error:  # noqa: BLE001 - the merge composes the report from the saves instead
+                self._reporter.give_up(error)
             log.written = []
         # Though nothing was saved here: a forked child may have saved, and does not know how its test ended.
         said = [] if verdict is None else [_verdict_record(store.number, verdict)]

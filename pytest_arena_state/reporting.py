@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from . import document
+from ._outside import is_from_outside
 from ._times import format_time
 from ._wire import dumps, loads
 from .large_media import names_in
 from .naming import safe_stem
+from .staging import FinishedRun
 from .verdict import fill_in
 
 if TYPE_CHECKING:
@@ -139,8 +141,14 @@ class Reporter:
         self._stager = None
 
     def give_up(self, error: Exception) -> None:
-        """Leave the runs of this process to the merge, which composes them from their saves."""
+        """Leave the runs of this process to the merge, which composes them from their saves.
+
+        Raises:
+            Exception: The error itself, where it is not ours to swallow; else it is counted.
+        """
         self.go_by_the_journal()
+        if is_from_outside(error):
+            raise error
         self._trouble(f"a report was left to the merge: {type(error).__name__}: {error}")
 
     def forget(self) -> None:
@@ -151,17 +159,17 @@ class Reporter:
         """Journal what waits, after what else is ``said``, with one look and one write; and stage it."""
         waiting, self._waiting, self._bytes = self._waiting, [], 0
         records, reports = list(said), []
-        for run in waiting:
-            try:
-                record, report = self._report(run)
-            except Exception as error:  # noqa: BLE001 - our failure must not fail a test
-                self.give_up(error)
-            else:
-                records.append(record)
-                reports.append(report)
-        if not records:
-            return
         try:
+            for run in waiting:
+                try:
+                    record, report = self._report(run)
+                except Exception as error:  # noqa: BLE001 - our failure must not fail a test
+                    self.give_up(error)
+                else:
+                    records.append(record)
+                    reports.append(report)
+            if not records:
+                return
             names = [dumps(report.names) for report in reports]
             redacted = self._append(records, b",".join(names))
             if self._stager is None:
@@ -170,9 +178,9 @@ class Reporter:
                 parts = redacted[len(said) + at][2] if redacted is not None else None
                 self._stage(self._stager, report if parts is None else self._redacted(report, parts, names[at]))
         except Exception as error:  # noqa: BLE001 - see above
-            self.give_up(error)
             if said:  # maybe for the second time, which changes nothing
                 self._append([*said], b"")
+            self.give_up(error)
 
     def _report(self, run: EndedRun) -> tuple[Unwritten, _Report]:
         composed = run.composed or compose(run)
@@ -194,7 +202,7 @@ class Reporter:
         if run.slim:
             self._media_named |= names_in(run.messages[index] for index in run.slim)
         fields = composed.before, composed.after
-        stager.add(report.names, report.stem, report.parts, run.messages, fields, run.places)
+        stager.add(FinishedRun(report.names, report.stem, report.parts, run.messages, fields, run.places))
 
     def _redacted(self, report: _Report, parts: Sequence[bytes], names: bytes) -> _Report:
         assert self._stager is not None

@@ -8,7 +8,6 @@ place and moved there.
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import time
@@ -17,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import rmtree  # by name: a test may replace what the module has
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from . import document
@@ -43,6 +41,7 @@ from .large_media import FOLDER, PublishedMedia
 from .merge import Merged, Order, SliceReader
 from .naming import digest
 from .packing import open_packed
+from .placing import move_files, place_files, place_runs, remove_folder, rename_folder
 from .reading import is_file_name, iterate_results, load_results, load_run, read_index, run_files
 from .repeats import Repeats
 from .stored import open_results
@@ -53,7 +52,6 @@ if TYPE_CHECKING:
 
     from .staging import Ledger
 
-_DRAFTS = ".drafts"  # copies from another file system, on the way to their places
 _LOCK_TIMEOUT = 60.0  # seconds; a session publishes 100,000 runs in less
 
 
@@ -191,7 +189,7 @@ def publish(
         where_it_leads(target.path).mkdir(parents=True, exist_ok=True)  # there may be nothing yet
     old = _old_index(target)
     now = _marks(target, old)
-    gone = {stem for stem, mark in replaced.items() if now.get(stem) == mark}
+    gone = {stem for stem, mark in now.items() if stem in replaced and replaced[stem] == mark}
     lost = merged.lost
     totals = Totals()
     media = PublishedMedia(target.path, merged.media, staging, media_limit)
@@ -427,7 +425,7 @@ class _DirectoryWriter:
 
     def add(self, name: str, body: bytes) -> str:
         if self._own not in self._folders:
-            _remove(self._own)  # of an earlier try
+            remove_folder(self._own)  # of an earlier try
             self._own.mkdir()
             self._folders.append(self._own)
         file = f"{name}.json"
@@ -457,17 +455,12 @@ class _DirectoryWriter:
         if folders and not os.path.lexists(place):
             # Nothing is there yet: everything comes at once, with one move.
             whole, *others = folders
-            _move_files(others, whole)
+            move_files(others, whole)
             index = staged.replace(whole / "index.json")
             place.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                whole.rename(place)
-            except OSError as error:
-                if error.errno != errno.EXDEV:
-                    raise
-                index.replace(staged)
-            else:
+            if rename_folder(whole, place):
                 return
+            index.replace(staged)
         place.mkdir(parents=True, exist_ok=True)
         place_runs(folders, staged, place)
 
@@ -482,84 +475,6 @@ class _DirectoryWriter:
 def _size(folder: Path) -> int:
     with os.scandir(folder) as found:
         return sum(1 for _ in found)
-
-
-def place_runs(folders: Sequence[Path], index: Path, place: Path) -> None:
-    """Move the files of folders into results, and then their index.
-
-    The results may be on another file system, such as a mount point or where a link leads.
-
-    Raises:
-        OSError: Something cannot be moved; the old index is still there.
-    """
-    try:
-        _move_files(folders, place)
-        index.replace(place / "index.json")
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        _place_copies(folders, index, place)
-
-
-def _place_copies(folders: Sequence[Path], index: Path, place: Path) -> None:
-    drafts = place / _DRAFTS
-    runs = drafts / "runs"
-    _remove(drafts)  # of somebody who was killed
-    try:
-        # A full disk must be noticed here, too, before the first of the old files is replaced.
-        runs.mkdir(parents=True)
-        for folder in folders:
-            for file in folder.iterdir():
-                shutil.copyfile(file, runs / file.name)
-        shutil.copyfile(index, drafts / "index.json")
-        _move_files([runs], place)
-        (drafts / "index.json").replace(place / "index.json")
-    finally:
-        _remove(drafts)
-
-
-def _remove(folder: Path) -> None:
-    with suppress(Exception):  # whether everything is published does not depend on it
-        rmtree(folder, ignore_errors=True)
-
-
-def _move_files(folders: Sequence[Path], place: Path) -> None:
-    for folder in folders:
-        for file in list(folder.iterdir()):
-            file.replace(place / file.name)
-
-
-def place_files(*moves: tuple[Path, Path]) -> None:
-    """Move files to their places, in this order; where a place is a link, to where that leads.
-
-    Raises:
-        OSError: One cannot be moved, and those after it are not.
-    """
-    moves = tuple((file, where_it_leads(place)) for file, place in moves)
-    for done, (file, place) in enumerate(moves):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            file.replace(place)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            _place_drafts(moves[done:])
-            return
-
-
-def _place_drafts(moves: Sequence[tuple[Path, Path]]) -> None:
-    drafts = [(place.with_name(f".{place.name}{_DRAFTS}"), place) for _, place in moves]
-    try:
-        for (file, place), (draft, _) in zip(moves, drafts, strict=True):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, draft)
-        for draft, place in drafts:
-            draft.replace(place)
-    except BaseException:
-        for draft, _ in drafts:
-            with suppress(OSError):
-                draft.unlink()
-        raise
 
 
 class _OneFileWriter:
@@ -677,8 +592,6 @@ __all__ = [
     "load_run",
     "make_index",
     "marks_of",
-    "place_files",
-    "place_runs",
     "publish",
     "publish_lock",
     "read_index",

@@ -28,6 +28,7 @@ from .journal import TOKEN_FILE, HeldFile
 from .media_files import MediaFiles
 from .naming import safe_name, safe_stem
 from .packing import open_packed, require
+from .placing import place_files, place_runs
 from .session import is_dead
 from .shard_table import NamedRun, ShardRun, ShardTable
 from .stored import StoredResults, nothing_there, open_results
@@ -269,7 +270,7 @@ def _separator(target: Target, number: int) -> bytes:
 
 def _place_files(target: Target, table: ShardTable, staging: Path, replaced: frozenset[str]) -> None:
     where_it_leads(target.path).mkdir(parents=True, exist_ok=True)
-    results.place_runs([staging / "files"], staging / "index", target.path)
+    place_runs([staging / "files"], staging / "index", target.path)
     for stem in replaced:
         if not table.has_name(stem):
             (target.path / f"{stem}.json").unlink(missing_ok=True)
@@ -285,7 +286,7 @@ def _place_one_file(target: Target, bodies: Path, staging: Path) -> None:
                 out.write(b',\n"runs": [')
         shutil.copyfileobj(runs, out)
         out.write(b"\n]}\n" if target.form == "json" else b"\n")
-    results.place_files((whole, target.path), *([(index, target.index_path)] if target.form == "jsonl" else []))
+    place_files((whole, target.path), *([(index, target.index_path)] if target.form == "jsonl" else []))
 
 
 def _completeness_by_shard(shards: Sequence[Shard]) -> dict[str, Any]:

@@ -59,6 +59,23 @@ class StagedRun(NamedTuple):
     """Where its row of the index is in the ledger."""
 
 
+class FinishedRun(NamedTuple):
+    """A run to be staged."""
+
+    names: list[Any]
+    """Its node id, attempt, run id and conversation id."""
+    stem: str
+    """The name that its id gives."""
+    report: Sequence[bytes]
+    """JSON, each: what stands before its messages, what follows, and its row of the index."""
+    messages: Sequence[bytes]
+    """JSON, each."""
+    fields: tuple[Mapping[str, Any], Mapping[str, Any]]
+    """The first two of the report, not serialised."""
+    places: Places
+    """Of the messages in the journal, where runs stay there."""
+
+
 class Stager:
     """Keeps a ledger of the finished runs of this process, for the publication.
 
@@ -88,32 +105,15 @@ class Stager:
         """What a row of the index says of the file."""
         return f"{stem}.json" if self._form == "directory" else self._shown
 
-    def add(
-        self,
-        names: list[Any],
-        stem: str,
-        report: Sequence[bytes],
-        messages: Sequence[bytes],
-        fields: tuple[Mapping[str, Any], Mapping[str, Any]],
-        places: Places,
-    ) -> None:
-        """Write down a run.
-
-        Args:
-            names: Its node id, attempt, run id and conversation id.
-            stem: The name that its id gives.
-            report: JSON, each: what stands before its messages, what follows, and its row of the index.
-            messages: JSON, each.
-            fields: The first two of the report, not serialised.
-            places: Of the messages in the journal, where runs stay there.
-        """
+    def add(self, run: FinishedRun) -> None:
+        """Write down a run."""
         if self._broken or getpid() != self._pid:
             return
-        before, after = fields
+        before, after = run.fields
         try:
-            where, further = self._keep(stem, report, messages, fields, places)
-            entry = [*names, stem, *where, before["PromptPack"], after["EndTime"]]
-            told = (dumps(entry), b"\t", report[2], b"\t", dumps(after["conversation_assertions"]), *further, b"\n")
+            where, further = self._keep(run)
+            entry = [*run.names, run.stem, *where, before["PromptPack"], after["EndTime"]]
+            told = (dumps(entry), b"\t", run.report[2], b"\t", dumps(after["conversation_assertions"]), *further, b"\n")
             self._lines.add(*told)
             self._count += 1
             if self._lines.size > _FLUSH:
@@ -121,14 +121,7 @@ class Stager:
         except OSError:
             self._broken = True
 
-    def _keep(
-        self,
-        stem: str,
-        report: Sequence[bytes],
-        messages: Sequence[bytes],
-        fields: tuple[Mapping[str, Any], Mapping[str, Any]],
-        places: Places,
-    ) -> tuple[tuple[str, int, int], tuple[bytes, ...]]:
+    def _keep(self, run: FinishedRun) -> tuple[tuple[str, int, int], tuple[bytes, ...]]:
         """See that the run is kept; returns its file, its place in it, and what else the ledger says of it."""
         raise NotImplementedError
 
@@ -183,18 +176,12 @@ class DiskStager(Stager):
         self._bodies = _Waiting()
         self._offset = 0
 
-    def _keep(
-        self,
-        stem: str,
-        report: Sequence[bytes],
-        messages: Sequence[bytes],
-        fields: tuple[Mapping[str, Any], Mapping[str, Any]],
-        places: Places,
-    ) -> tuple[tuple[str, int, int], tuple[bytes, ...]]:
+    def _keep(self, run: FinishedRun) -> tuple[tuple[str, int, int], tuple[bytes, ...]]:
         if self._form == "directory":
-            return (self._write_file(stem, document.lines(fields[0], messages, fields[1])), 0, 0), ()
+            before, after = run.fields
+            return (self._write_file(run.stem, document.lines(before, run.messages, after)), 0, 0), ()
         offset = self._offset
-        length = self._bodies.add(*document.pieces(report[0], messages, report[1]))
+        length = self._bodies.add(*document.pieces(run.report[0], run.messages, run.report[1]))
         self._offset += length
         if self._bodies.size > _FLUSH:
             write_file(self._part, _APPENDING, self._bodies.taken())
@@ -241,16 +228,9 @@ class PlaceStager(Stager):
         self._send = send
         self._journal = journal
 
-    def _keep(
-        self,
-        stem: str,
-        report: Sequence[bytes],
-        messages: Sequence[bytes],
-        fields: tuple[Mapping[str, Any], Mapping[str, Any]],
-        places: Places,
-    ) -> tuple[tuple[str, int, int], tuple[bytes, ...]]:
+    def _keep(self, run: FinishedRun) -> tuple[tuple[str, int, int], tuple[bytes, ...]]:
         self._check()
-        return ("", 0, 0), (b"\t", report[0], b"\t", report[1], b"\t", dumps(places.tolist()))
+        return ("", 0, 0), (b"\t", run.report[0], b"\t", run.report[1], b"\t", dumps(run.places.tolist()))
 
     def _write(self, content: bytes) -> None:
         self._send(content)
@@ -391,6 +371,7 @@ def _has_all(ledger: Ledger, form: Form) -> bool:
 
 __all__ = [
     "DiskStager",
+    "FinishedRun",
     "Ledger",
     "PlaceStager",
     "StagedRun",

@@ -70,11 +70,15 @@ def summary_lines(session: Session) -> list[str]:
         lines.append(f"arena: not uploaded to {session.target.url}: {printable(outcome.not_uploaded, 1000)}")
         lines.append(f"arena: to upload it: arena-state upload {printable(session.target.shown, 1000)}")
     if outcome.kept:
-        # Where the results were wanted, there can be none.
-        elsewhere = " -o OUT" if session.problem else ""
-        what = f"arena-state recover {printable(outcome.kept, 1000)}{elsewhere}"
-        lines.append(f"arena: journals are kept; to make the report: {what}")
+        lines.append(advice(session, outcome.kept))
     return lines
+
+
+def advice(session: Session, kept: str) -> str:
+    """What to do about journals that are kept."""
+    elsewhere = " -o OUT" if session.problem else ""  # where the results were wanted, there can be none
+    what = f"arena-state recover {printable(kept, 1000)}{elsewhere}"
+    return f"arena: journals are kept; to make the report: {what}"
 
 
 def _listed(texts: Iterable[str]) -> list[str]:

@@ -48,6 +48,7 @@ CORE = (
     "verdict",
     "target",
     "packing",
+    "placing",
     "naming",
     "large_media",
     "media_files",

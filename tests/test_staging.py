@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from pytest_arena_state import Message, RunResult, document, load_results, read_index
+from pytest_arena_state._wire import dumps
 from pytest_arena_state.journal import JournalFile
 from pytest_arena_state.merge import MergedRun, SliceReader, merge_session
 from pytest_arena_state.recording import Recording, token_of
+from pytest_arena_state.recovery import recover
 from pytest_arena_state.redaction import RedactionRules
 from pytest_arena_state.results import Target, publish, publish_lock
 from pytest_arena_state.session import Session, Settings
@@ -637,3 +639,42 @@ def test_what_the_journal_of_a_worker_did_not_take_is_told_once(
     (loss,) = outcome.merged.lost
     assert (loss["what"].rpartition(" of ")[2], loss["why"]) == ("gw0", "full")
     assert outcome.merged.crashed == []
+
+
+def test_a_time_limit_reaches_the_test_while_reports_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = begin(tmp_path / "out")
+    save(session, "test_a", "a", "b")
+
+    def time_is_up(*_: object, **__: object) -> None:
+        raise TimeIsUp
+
+    with monkeypatch.context() as cut_short:
+        cut_short.setattr("pytest_arena_state.reporting.fill_in", time_is_up)
+        with pytest.raises(TimeIsUp):
+            session.tests.recording._reporter.write()
+
+    assert contents(session) == {"a": ["hello", "hello"], "b": ["hello", "hello"]}
+    assert session.tests.recording.troubles == {}
+    assert {run.labels["pytest.outcome"] for run in load_results(tmp_path / "out")} == {"passed"}
+
+
+def test_a_note_of_what_was_published_removes_nothing_elsewhere(tmp_path: Path) -> None:
+    """It lies beside journals, which may be anybody's."""
+    (tmp_path / "x.json").write_text("mine", encoding="utf-8")
+    session = begin(tmp_path / "out")
+    save(session, "test_a", "a")
+    session.tests.end()
+    left = tmp_path / "out.journals" / session.directory.name
+    shutil.copytree(session.directory, tmp_path / "copy")
+    session.finish()
+    left.parent.mkdir()
+    (tmp_path / "copy").rename(left)
+    noted = [["test_a", 1, "a", "a", "main", name, None] for name in ("../x", "..", "a/b", 3)]
+    (left / "published.json").write_bytes(dumps(noted))
+
+    recover(tmp_path / "out")
+
+    assert (tmp_path / "x.json").read_text(encoding="utf-8") == "mine"
+    assert (tmp_path / "out" / "a.json").exists()
