@@ -357,7 +357,9 @@ def is_held(path: Path) -> bool:
 if os.name == "nt":  # pragma: no cover - other platforms take the other branch
     import msvcrt
 
-    _LOCK_OFFSET = 2**62  # far past the end: msvcrt locks bytes, and readers must be able to read the others
+    # A byte far past the end of most journals: msvcrt locks bytes, and readers must be able to read the others. No
+    # further, because the C runtime tells the place as a signed number of 32 bits.
+    _LOCK_OFFSET = 2**31 - 2
 
     def _lock(descriptor: int) -> None:
         os.lseek(descriptor, _LOCK_OFFSET, os.SEEK_SET)
