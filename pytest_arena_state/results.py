@@ -147,9 +147,17 @@ def _marks(target: Target, index: Index) -> dict[str, str]:
 
 def _mark(target: Target, stem: str, row: IndexRow | None) -> str:
     if target.form != "directory":
-        return digest(row.to_json()) if row is not None else ""
+        if row is None:
+            return ""
+        # Another run of the same test took another time, unless the clock is too coarse or the test's own stood still.
+        return digest(row.to_json()) if row.duration_ns else f"{digest(row.to_json())} {_version(target.path)}"
+    return _version(target.path / f"{stem}.json")
+
+
+def _version(path: Path) -> str:
+    """Something that is another one when a file was replaced; empty where there is none."""
     try:
-        found = (target.path / f"{stem}.json").stat()
+        found = path.stat()
     except OSError:
         return ""
     return f"{found.st_ino} {found.st_mtime_ns}"

@@ -6,6 +6,7 @@ import os
 import shutil
 from itertools import permutations
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -141,9 +142,8 @@ def test_the_report_has_what_the_store_had(
     tmp_path: Path, process_type: type[Process], operations: list[tuple[str, Any, Any]], dies: bool
 ) -> None:
     """Whatever was done to it, and whether or not its process lived to finish the runs."""
-    shutil.rmtree(tmp_path / "session", ignore_errors=True)
-    (tmp_path / "session").mkdir()
-    process = process_type(tmp_path / "session")
+    session = Path(mkdtemp(dir=tmp_path))
+    process = process_type(session)
     deleted = 0
 
     with process.test() as store:
@@ -156,7 +156,7 @@ def test_the_report_has_what_the_store_had(
             process.die()
     if not dies:
         process.end()
-    merged = merge_session(tmp_path / "session")
+    merged = merge_session(session)
 
     assert {run.run_id: (said(run), report_of(run)["Params"]) for run in merged.runs} == expected
     assert merged.deleted == deleted

@@ -29,6 +29,7 @@ from pytest_arena_state.summary import summary_lines
 from pytest_arena_state.verdict import PhaseReport
 
 FORMS = ("out", "out.jsonl", "out.json", "out.jsonl.gz", "out.jsonl.zst")
+LONG_AGO = datetime(2025, 1, 1, tzinfo=UTC)
 
 
 def user(text: str) -> dict[str, Any]:
@@ -173,7 +174,7 @@ def test_a_failed_publication_keeps_the_journals_and_says_where(tmp_path: Path, 
     outcome = session.finish()
 
     assert outcome.totals is None
-    assert Path(outcome.problem.split(":")[0]).is_relative_to(tmp_path)
+    assert Path(outcome.problem.split(": ")[0]).is_relative_to(tmp_path)
     assert list(Path(outcome.kept).glob("*.jsonl"))
 
 
@@ -288,14 +289,18 @@ def test_sessions_at_once_keep_each_others_runs(tmp_path: Path, form: str) -> No
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("earlier", [(), ("same", "old")])
+@pytest.mark.parametrize("times", [{}, {"start_time": LONG_AGO, "end_time": LONG_AGO}], ids=["", "no-time-passes"])
 def test_sessions_at_once_with_the_same_ids_keep_each_others_runs(
-    tmp_path: Path, form: str, earlier: tuple[str, ...]
+    tmp_path: Path, form: str, earlier: tuple[str, ...], times: dict[str, datetime]
 ) -> None:
     """The same suite, started twice: also where both found the results of an earlier run."""
-    publish(tmp_path / form, *earlier, text="old")
+    before = begin(tmp_path / form)
+    for name in earlier:
+        say(before, name, text="old", **times)
+    before.finish()
     one, other = begin(tmp_path / form), begin(tmp_path / form)
-    say(one, "same", text="one")
-    say(other, "same", text="other")
+    say(one, "same", text="one", **times)
+    say(other, "same", text="other", **times)
 
     first = one.finish()
     second = other.finish()
