@@ -30,6 +30,7 @@ _SERVER_ITEMS = {
     "mcp_list_tools", "mcp_approval_request", "mcp_approval_response", "compaction", "item_reference",
     "tool_search_call", "tool_search_output",
 }  # fmt: skip
+_NO_ID = "__fake_id__"  # what the Agents SDK gives to answers of other interfaces: the same to each
 # What a response repeats of its request.
 _ECHOES = (
     "object", "output", "id", "model", "created_at", "status", "usage", "incomplete_details", "output_text",
@@ -153,7 +154,7 @@ class _Turn:
         response_id = first(response, "id", "response_id")
         for each in self._drafts:
             each.timestamp = moment(response.get("created_at"))
-            each.note(model=response.get("model"), response_id=response_id)
+            each.note(model=response.get("model"), response_id=None if response_id == _NO_ID else response_id)
         draft.note_rest(response, _ECHOES)
         _read_usage(draft, response.get("usage"))
 
@@ -186,8 +187,7 @@ class _Turn:
             draft = Draft("system" if role == "developer" else role)
             draft.note(role=role if role == "developer" else None)
         read_content(draft, item.get("content"))
-        if item.get("id") != "__fake_id__":  # what the Agents SDK gives to answers of other interfaces
-            draft.note(message_id=item.get("id"))
+        draft.note(message_id=None if item.get("id") == _NO_ID else item.get("id"))
         _note_provider(draft, item)
         draft.note_rest(item, ("type", "role", "content", "id", "status"))
         if role != "assistant":

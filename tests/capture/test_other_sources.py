@@ -119,6 +119,8 @@ def test_a_response_of_the_agents_sdk_needs_no_id() -> None:
     assert (message.meta["model"], message.meta["response_id"]) == ("m", "chatcmpl-1")
     (answer,) = from_messages([{"output": [{**text, "provider_data": {"model": "m"}}], "usage": {}}])
     assert (answer.meta["model"], answer.meta.get("message_id")) == ("m", None)
+    (streamed,) = from_messages({"id": "__fake_id__", "object": "response", "output": [text], "model": "m"})
+    assert "response_id" not in streamed.meta
     (reasoned,) = from_messages([thought, text])
     assert reasoned.meta["model"] == "m"
     with pytest.raises(UnrecognisedSourceError):
