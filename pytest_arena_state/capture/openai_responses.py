@@ -241,15 +241,16 @@ def _read_output(item: dict[str, Any], kind: str) -> Draft:
 def _read_usage(draft: Draft, usage: Any) -> None:
     if not isinstance(usage, dict):
         return
-    details = usage.get("input_tokens_details")
+    # The second names are those of chat completions, in which LiteLLM tells its callbacks of these responses.
+    details = first(usage, "input_tokens_details", "prompt_tokens_details")
     details = mapping(details[0] if isinstance(details, list) and details else details)
     cached = count(details.get("cached_tokens"))
     draft.use(
-        input=max(0, count(usage.get("input_tokens")) - cached),
+        input=max(0, count(first(usage, "input_tokens", "prompt_tokens")) - cached),
         cached=cached,
-        output=usage.get("output_tokens"),
+        output=first(usage, "output_tokens", "completion_tokens"),
         written=details.get("cache_write_tokens"),
-        reasoning=mapping(usage.get("output_tokens_details")).get("reasoning_tokens"),
+        reasoning=mapping(first(usage, "output_tokens_details", "completion_tokens_details")).get("reasoning_tokens"),
         reported=usage,
     )
 

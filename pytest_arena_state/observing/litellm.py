@@ -86,7 +86,7 @@ class _Events:
         whole = kwargs.get("complete_streaming_response") or kwargs.get("async_complete_streaming_response")
         if kwargs.get("stream") is True and whole is None:
             return  # a piece of it
-        _finish(kwargs, whole or response_obj, start_time, end_time)
+        _finish(kwargs, whole or response_obj, start_time, end_time, cost=kwargs.get("response_cost"))
 
     async def async_log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         self.log_success_event(kwargs, response_obj, start_time, end_time)

@@ -168,6 +168,37 @@ def test_an_asynchronous_call_costs_what_litellm_is_about_to_say(
     assert observed.troubles == []
 
 
+def test_a_stream_costs_what_litellm_says(observed: Observed, logger: door._Events) -> None:
+    """It says so beside the response that it put together, and not in it."""
+    call: dict[str, Any] = {"litellm_call_id": "c", "stream": True}
+    logger.log_pre_api_call("m", SENT, call)
+    logger.log_success_event({**call, "complete_streaming_response": CAME, "response_cost": 0.06}, None, NOW, NOW)
+
+    assert observed.store.log_load("test_it")[1].meta.get("reported_cost_usd") == 0.06
+
+
+def test_what_a_response_took_is_counted_in_the_words_of_either_interface(
+    observed: Observed, logger: door._Events
+) -> None:
+    """LiteLLM tells its callbacks of a response in the words of chat completions."""
+    usage = {
+        "prompt_tokens": 30,
+        "completion_tokens": 5,
+        "prompt_tokens_details": {"cached_tokens": 10},
+        "completion_tokens_details": {"reasoning_tokens": 3},
+    }
+    said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Lyon"}]}
+    call = {"litellm_call_id": "c", "call_type": "responses"}
+    logger.log_pre_api_call("m", SENT, call)
+    logger.log_success_event(call, {"object": "response", "id": "r", "output": [said], "usage": usage}, NOW, NOW)
+
+    answer = observed.store.log_load("test_it")[1]
+    assert answer.cost_info is not None
+    assert (answer.cost_info.input_tokens, answer.cost_info.cached_tokens) == (20, 10)
+    assert answer.cost_info.output_tokens == 5
+    assert answer.meta["token_details"] == {"reasoning_tokens": 3}
+
+
 @pytest.mark.parametrize("kind", ["embedding", "aembedding", "moderation", "image_generation", "arerank"])
 def test_what_is_no_conversation_is_passed_over(observed: Observed, logger: door._Events, kind: str) -> None:
     call = {"litellm_call_id": "c", "call_type": kind}
