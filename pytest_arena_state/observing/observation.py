@@ -116,6 +116,7 @@ class Observation:
             known.doors.add(call.door)
             if known.folded is not None:
                 self._enrich(known.folded, call)
+                self._execute_waiting()
                 return
             mute, known.call = known.call, call
             if not call.mute:
@@ -138,6 +139,10 @@ class Observation:
         for message in (thread.messages[place] for place in known.folded.new):
             message.timestamp = message.timestamp or _moment(call.started) or now
         self._write(thread, known.folded.places, told_unmapped(thread.messages[place] for place in known.folded.new))
+        self._execute_waiting()
+
+    def _execute_waiting(self) -> None:
+        """Put results behind calls of tools that were told after their execution."""
         for execution in self._waiting[:]:
             folded = self._threads.execute(execution)
             if folded is not None:

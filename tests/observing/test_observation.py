@@ -243,6 +243,20 @@ def test_an_execution_that_nobody_asked_for_is_named(observed: Observed) -> None
     assert observed.troubles == ["a: a tool was executed that no captured call asked for"]
 
 
+def test_an_execution_waits_for_the_door_that_tells_who_asked(observed: Observed) -> None:
+    """Anthropic's client tells of a stream's tokens first; pydantic-ai of its tools, and at last of what was said."""
+    asked = [Message.user("u1")]
+    untold = Message(role="assistant", meta={"untold": "span", "response_id": "r"})
+    told = Message(role="assistant", tool_calls=[ToolCall(id="c", name="t")], meta={"response_id": "r"})
+    result = Message(role="tool", tool_result=ToolResult(id="c", name="t", content="done"))
+    observed.observation.call(Call(door="inner", history=asked, answers=[untold]))
+    observed.observation.execution(Execution(door="outer", message=result))
+    observed.observation.call(Call(door="outer", history=asked, answers=[told]))
+
+    assert [role for role, _ in observed.end()["test_it"]] == ["user", "assistant", "tool"]
+    assert observed.troubles == []
+
+
 def test_a_call_that_is_told_after_the_next_one_finds_its_place(observed: Observed) -> None:
     """LiteLLM tells from a pool of threads, in any order."""
     observed.call("u1", "a1", "u2", "a2", times=(30, 40), id="r2")
