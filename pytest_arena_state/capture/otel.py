@@ -2,7 +2,8 @@
 
 A span gives the instructions, what went in and what came out, with its usage and ids; an ended
 one also how long the call took. A span of a tool's execution gives the tool's result. Message
-attributes are JSON text, which a limit on attributes may have cut: then they cannot be read.
+attributes are JSON text, which a limit on attributes may have cut: then they cannot be read. Of several
+choices the first is the message; further ones are kept in ``meta.further_choices``.
 """
 
 from __future__ import annotations
@@ -91,10 +92,19 @@ def _read_attributes(item: dict[str, Any]) -> list[Message]:
             read_block(system, part)
         drafts.append(system)
     drafts += [draft for message in mappings(_decoded(item.get(_INPUT))) for draft in _read_message(message)]
-    answers = [draft for message in mappings(_decoded(item.get(_OUTPUT))) for draft in _read_message(message)]
+    told = mappings(_decoded(item.get(_OUTPUT)))
+    further = told[1:] if _are_choices(told, item) else []
+    answers = [draft for message in told[: len(told) - len(further)] for draft in _read_message(message)]
     if answers:
         _read_response(answers, item)
+        answers[-1].note(further_choices=further)
     return [draft.message() for draft in drafts + answers]
+
+
+def _are_choices(told: list[dict[str, Any]], item: dict[str, Any]) -> bool:
+    """Several answers to choose from, and not one that was told in pieces: each has a reason to end, or was asked for."""
+    counts = (len(listed(item.get("gen_ai.response.finish_reasons"))), item.get("gen_ai.request.choice.count"))
+    return len(told) in counts and all(message.get("role") == "assistant" for message in told)
 
 
 def _read_response(answers: list[Draft], item: dict[str, Any]) -> None:

@@ -83,6 +83,24 @@ def test_spans_give_usage_and_latency(shape: Shape, told: Told, expected: Expect
     assert known[4].cost_info.provider_name == "openai"
 
 
+@pytest.mark.parametrize(
+    "mark", [{"gen_ai.request.choice.count": 2}, {"gen_ai.response.finish_reasons": ("stop", "length")}, {}]
+)
+def test_of_several_choices_of_a_span_the_first_is_the_answer(mark: dict[str, Any]) -> None:
+    """Nobody said one after the other, and a conversation goes on with one of them."""
+    told = [{"role": "assistant", "parts": [{"type": "text", "content": word}]} for word in ("heads", "tails")]
+    usage = {"gen_ai.usage.input_tokens": 7, "gen_ai.usage.output_tokens": 3}
+
+    first, *others = from_messages({"attributes": {"gen_ai.output.messages": json.dumps(told), **usage, **mark}})
+
+    if not mark:  # one answer, told in two pieces
+        assert [first.content, *(other.content for other in others)] == ["heads", "tails"]
+        return
+    assert (first.content, others, first.meta["further_choices"]) == ("heads", [], told[1:])
+    assert first.cost_info is not None
+    assert (first.cost_info.input_tokens, first.cost_info.output_tokens) == (7, 3)
+
+
 def test_a_tool_span_gives_the_result() -> None:
     attributes = {
         "gen_ai.operation.name": "execute_tool",
