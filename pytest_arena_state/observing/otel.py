@@ -14,7 +14,8 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ _MARK = "_arena_joined"
 _CALLS = ("chat", "text_completion", "generate_content")
 _SENT = ("gen_ai.system_instructions", "gen_ai.input.messages")
 _CAME = "gen_ai.output.messages"
+_OF_A_SCOPE = ("record_exception", "set_status_on_exception", "end_on_exit")
 _NOTHING = [{"role": "assistant", "parts": []}]
 
 
@@ -299,6 +301,13 @@ def _tracer_class(api: Any) -> Any:
         ) -> Any:
             parent = api.get_current_span(context)
             return ArenaSpan(name, self._scope, attributes, parent, more.get("start_time"))
+
+        # That of OpenTelemetry's own tracer made no span at all, up to some version.
+        @contextmanager
+        def start_as_current_span(self, *args: Any, **more: Any) -> Iterator[Any]:
+            options = {name: more.pop(name) for name in _OF_A_SCOPE if name in more}
+            with api.use_span(self.start_span(*args, **more), **{"end_on_exit": True, **options}) as span:
+                yield span
 
     return ArenaTracer
 

@@ -144,6 +144,30 @@ def test_it():
     assert said(runs) == {"test_it": ["Where?", "Lyon"]}
 
 
+def test_a_tracer_of_opentelemetry_that_makes_no_span_of_its_own_is_no_hindrance(captured: Captured) -> None:
+    """Until some version, the one that stands where no provider is set gave one span to everybody."""
+    needs("opentelemetry.trace")
+    runs = captured(
+        LIBRARY
+        + """
+from contextlib import contextmanager
+
+@contextmanager
+def one_span(self, *args, **more):
+    yield trace.INVALID_SPAN
+
+trace.NoOpTracer.start_as_current_span = one_span
+
+def test_it():
+    chat()
+    with pytest.raises(KeyError), trace.get_tracer("a.library").start_as_current_span("x", record_exception=False):
+        raise KeyError
+"""
+    )
+
+    assert said(runs) == {"test_it": ["Where?", "Lyon"]}
+
+
 def test_who_switches_opentelemetry_off_gets_no_spans(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     needs("opentelemetry.trace")
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
