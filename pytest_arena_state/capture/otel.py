@@ -102,7 +102,7 @@ def _read_attributes(item: dict[str, Any]) -> list[Message]:
 
 
 def _are_choices(told: list[dict[str, Any]], item: dict[str, Any]) -> bool:
-    """Several answers to choose from, and not one that was told in pieces: each has a reason to end, or was asked for."""
+    """Several answers to choose from, and not one in pieces: each has a reason to end, or was asked for."""
     counts = (len(listed(item.get("gen_ai.response.finish_reasons"))), item.get("gen_ai.request.choice.count"))
     return len(told) in counts and all(message.get("role") == "assistant" for message in told)
 

@@ -19,6 +19,7 @@ from time import monotonic, time_ns
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from .._forks import tell_of_forks
 from ..capture import collect, from_messages
 from .calls import Call
 from .observation import Observation, current
@@ -57,6 +58,16 @@ class _Started:
 
 _started: dict[Any, _Started] = {}
 _changed = threading.Condition()
+
+
+class _Forks:
+    def _let_go_after_fork(self) -> None:
+        global _changed
+        _changed = threading.Condition()
+
+
+_forks = _Forks()
+tell_of_forks(_forks)
 
 
 class _Events:

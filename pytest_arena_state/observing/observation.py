@@ -4,10 +4,14 @@ The first thread goes to the conversation of ``arena_run``, so that a test can l
 captured; the others stand beside it. What the test records by itself comes first: a thread
 makes room as soon as the test writes a message into its conversation, and when the test ends,
 a thread that says the same as a conversation of the test's own is folded into that.
+
+A child that is forked while the test runs, such as a worker of a process pool, has conversations
+of its own, named after the forks that led to it: nobody else may write to them.
 """
 
 from __future__ import annotations
 
+import mmap
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -15,6 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from .._forks import prepare_forks, tell_of_forks
 from ..capture import told_unmapped
 from .calls import UNTOLD_KEY, Call, Execution, Likeness, all_alike, filled, likeness
 from .memory import Memory
@@ -38,6 +43,23 @@ def current() -> Observation | None:
     if observation is not None and observation.open:
         return observation
     return next((running for running in reversed(_running) if running.open), None)
+
+
+class _Forks:
+    """Tells running observations of forks."""
+
+    def _before_fork(self) -> None:
+        for running in _running[:]:
+            running.prepare_fork()
+
+    def _let_go_after_fork(self) -> None:
+        for running in _running:
+            running.go_on_in_child()
+
+
+_forks = _Forks()
+prepare_forks(_forks)
+tell_of_forks(_forks)
 
 
 @dataclass(eq=False)
@@ -73,6 +95,12 @@ class Observation:
         self._own: set[str] = set()
         """Conversations into which the test itself wrote messages."""
         self._store: ArenaStateStore | None = None
+        self._children = 0
+        """How often this process was about to fork while the test ran."""
+        self._lineage: tuple[int, ...] = ()
+        """Which child of which child this is; empty in the process that the test began in."""
+        self._over: mmap.mmap | None = None
+        """Tells children when the test is over."""
 
     # --- while the test runs -------------------------------------------------------------------
 
@@ -87,6 +115,25 @@ class Observation:
         self._store = store
         store._before_write = self.make_room
         store._settle = self.settle
+
+    def prepare_fork(self) -> None:
+        """This process is about to fork. Never raises."""
+        try:
+            self._children += 1
+            if self._over is None:
+                self._over = mmap.mmap(-1, 1)
+            if self._store is None:
+                # A child may be the only one to record anything, and does not know how the test ended.
+                self.follow(self._make_store())
+        except Exception as error:  # noqa: BLE001 - the code under test forks, and that must succeed
+            self.problem(f"what a child captures may be without its outcome: {type(error).__name__}: {error}")
+
+    def go_on_in_child(self) -> None:
+        """This process was forked of another one, whose threads may have held anything."""
+        self._lock = threading.RLock()
+        self._lineage, self._children = (*self._lineage, self._children), 0
+        for thread in self._threads.all:
+            thread.of_parent = len(thread.messages)
 
     def call(self, call: Call) -> None:
         """Take a call. Never raises."""
@@ -103,7 +150,7 @@ class Observation:
     def _safely(self, door: str, take: Callable[[], None]) -> None:
         try:
             with self._lock:
-                if self.open:
+                if self.open and not (self._over is not None and self._over[0]):
                     take()
                 else:
                     self._trouble(f"{door}: a call ended after its test and was not captured")
@@ -201,6 +248,8 @@ class Observation:
             store = self._make_store()
             self.follow(store)
         with store._lock:
+            if thread.of_parent:
+                thread.part()
             if not thread.id:
                 thread.id = self._free_id(store)
             known, length = store.log_len(thread.id), len(thread.messages)
@@ -212,12 +261,13 @@ class Observation:
 
     def _free_id(self, store: ArenaStateStore) -> str:
         taken = {thread.id for thread in self._threads.all} | self._own
-        if self._id not in taken and not store.log_len(self._id):
-            return self._id
+        free = self._id + ("#fork" + ".".join(map(str, self._lineage)) if self._lineage else "")
+        if free not in taken and not store.log_len(free):
+            return free
         number = 2
-        while f"{self._id}#{number}" in taken or store.log_len(f"{self._id}#{number}"):
+        while f"{free}#{number}" in taken or store.log_len(f"{free}#{number}"):
             number += 1
-        return f"{self._id}#{number}"
+        return f"{free}#{number}"
 
     def make_room(self, conversation_id: str) -> None:
         """The test itself is about to write messages into a conversation. Never raises."""
@@ -263,6 +313,8 @@ class Observation:
             self.problem(f"what was captured may be in the report twice: {type(error).__name__}: {error}")
         finally:
             self.open = False
+            if self._over is not None and not self._lineage:
+                self._over[0] = 1
             if _context.get() is self:
                 _context.set(None)
             if self in _running:

@@ -56,6 +56,8 @@ class Thread:
     """When the last of its calls began."""
     id: str = ""
     """Where in the store it is; empty when it is not there yet."""
+    of_parent: int = 0
+    """How many of its messages the process recorded that this one was forked of, and may go on from."""
 
     def body(self) -> list[int]:
         """The places of all that is no instruction: instructions change, and do not move."""
@@ -71,6 +73,13 @@ class Thread:
         """Put a message in the place of another."""
         self.messages[place] = message
         self.likenesses[place] = likeness(message)
+
+    def part(self) -> None:
+        """Go on beside the parent, in a forked child: as another conversation, which counts nothing twice."""
+        for place in range(self.of_parent):
+            self.messages[place] = self.messages[place].model_copy(deep=True)
+            uncounted(self.messages[place])
+        self.id, self.of_parent = "", 0
 
     def has_from(self, door: str, place: int) -> bool:
         """Whether a door told of the execution that a tool's result is from."""
