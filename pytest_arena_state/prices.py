@@ -35,7 +35,8 @@ SOURCE = "source"
 GIVEN = "given"
 UNKNOWN = "unknown"
 
-_DOLLARS = ("input_cost_usd", "output_cost_usd", "cached_cost_usd", "total_cost_usd")
+DOLLARS = ("input_cost_usd", "output_cost_usd", "cached_cost_usd", "total_cost_usd")
+"""The fields of a cost that are amounts."""
 
 
 class Prices:
@@ -73,7 +74,7 @@ class Prices:
         cost = cost or CostInfo()
         usage = Usage.of(cost, meta)
         found: dict[str, float] | None = None
-        if any(getattr(cost, name) for name in _DOLLARS) or not cost.model_fields_set.isdisjoint(_DOLLARS):
+        if any(getattr(cost, name) for name in DOLLARS) or not cost.model_fields_set.isdisjoint(DOLLARS):
             origin = GIVEN
         elif reported is not None:
             found, origin = {"total_cost_usd": reported}, SOURCE
@@ -108,7 +109,7 @@ def forget_unknown(message: Message) -> bool:
         return False
     del message.meta[ORIGIN_KEY]
     if message.cost_info is not None:
-        message.cost_info = CostInfo.model_validate(message.cost_info.model_dump(exclude={*_DOLLARS}))
+        message.cost_info = CostInfo.model_validate(message.cost_info.model_dump(exclude={*DOLLARS}))
     return True
 
 

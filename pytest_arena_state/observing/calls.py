@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from .._wire import jsonable, loads
 from ..capture.alignment import MADE_UP
 from ..messages import ContentPart
-from ..prices import forget_unknown
+from ..prices import DOLLARS, forget_unknown
 
 if TYPE_CHECKING:
-    from ..messages import Message
+    from ..messages import CostInfo, Message
 
 UNTOLD_KEY = "untold"
 """In the meta of an answer whose content was not told: by which door."""
@@ -170,6 +170,17 @@ def uncounted(message: Message) -> None:
         message.meta.pop(key, None)
 
 
+def _counted(known: CostInfo, more: CostInfo) -> CostInfo:
+    """A cost with what only another telling of it knows; dollars that somebody gave stay, zero included."""
+    unknown = [] if known.provider_name else ["provider_name"]
+    if not (known.input_tokens or known.output_tokens or known.cached_tokens):
+        unknown += ["input_tokens", "output_tokens", "cached_tokens"]
+        if known.model_fields_set.isdisjoint(DOLLARS):
+            unknown += DOLLARS
+    told = {name: getattr(more, name) for name in unknown if name in more.model_fields_set}
+    return known.model_copy(update=told) if told else known
+
+
 def filled(known: Message, more: Message) -> Message:
     """A copy of a message with what only another telling of it knows."""
     if UNTOLD_KEY in known.meta and UNTOLD_KEY not in more.meta:
@@ -180,14 +191,14 @@ def filled(known: Message, more: Message) -> Message:
     for name in ("timestamp", "latency_ms", "finish_reason", "cost_info", "reasoning"):
         if not getattr(out, name) and getattr(more, name):
             setattr(out, name, getattr(more, name))
+    if out.cost_info is not None and more.cost_info is not None:
+        out.cost_info = _counted(out.cost_info, more.cost_info)
     if out.reasoning is not None and more.reasoning is not None:
         out.reasoning.text = out.reasoning.text or more.reasoning.text
         out.reasoning.opaque = out.reasoning.opaque or more.reasoning.opaque
     for key, value in more.meta.items():
         if key != UNTOLD_KEY:
             out.meta.setdefault(key, value)
-    if out.cost_info is not None and more.cost_info is not None and not out.cost_info.provider_name:
-        out.cost_info.provider_name = more.cost_info.provider_name
     if out.tool_result is not None and more.tool_result is not None:
         for name in ("id", "name", "error"):
             if not getattr(out.tool_result, name):

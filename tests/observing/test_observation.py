@@ -511,6 +511,31 @@ def test_a_price_that_only_capture_can_find_is_found(observed: Observed, tmp_pat
     assert (answer.meta["cost_origin"], answer.cost_info.total_cost_usd) == ("price file prices.toml", 2)
 
 
+@pytest.mark.parametrize("dollars", [0.5, 0.0])
+def test_tokens_that_only_capture_counted_join_dollars_that_the_test_gave(observed: Observed, dollars: float) -> None:
+    run = ArenaRun(observed.store, "test_it")
+    run.user("u1")
+    run.assistant("a1", cost=dollars)
+    answer = Message(role="assistant", content="a1", cost_info=CostInfo(input_tokens=7, output_tokens=3))
+    answer.meta["model"] = "m"
+    observed.observation.call(Call(door="a", history=[Message.user("u1")], answers=[answer]))
+
+    assert words(observed.end()) == [("u1", "a1")]
+    cost = observed.store.log_load("test_it")[1].cost_info
+    assert cost is not None
+    assert (cost.input_tokens, cost.output_tokens, cost.total_cost_usd) == (7, 3, dollars)
+
+
+def test_tokens_come_from_the_door_that_counted_them(observed: Observed) -> None:
+    """The Agents SDK says zero of a stream whose tokens it did not ask for."""
+    for door, cost in (("a", CostInfo(input_tokens=0)), ("b", CostInfo(input_tokens=7, total_cost_usd=0.5))):
+        answer = Message(role="assistant", content="a1", cost_info=cost)
+        observed.observation.call(Call(door=door, history=[Message.user("u1")], answers=[answer]))
+
+    (cost,) = [message.cost_info for message in observed.store.log_load("test_it") if message.cost_info]
+    assert (cost.input_tokens, cost.total_cost_usd) == (7, 0.5)
+
+
 def test_what_joined_a_conversation_of_the_test_early_goes_on_there(observed: Observed) -> None:
     """A budget is looked at when the test's call ends; a fixture may ask more when it is torn down."""
     observed.call("u1", "a1")
