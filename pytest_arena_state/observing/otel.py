@@ -125,10 +125,11 @@ def _call(span: Any, attributes: Mapping[str, Any]) -> Call:
     came = {key: value for key, value in attributes.items() if key not in _SENT}
     answered = {"attributes": came, "start_time": span.start_time, "end_time": span.end_time}
     answers: list[Message] = []
+    error = _failure(span, attributes)
     if _CAME in attributes:
         answers = from_messages(answered)
-    elif "gen_ai.response.id" in attributes or "gen_ai.usage.output_tokens" in attributes:
-        # Content is off, or the library has none of a stream that it did not read itself.
+    elif not error or "gen_ai.response.id" in attributes or "gen_ai.usage.output_tokens" in attributes:
+        # Content is off, or the library has none of a response or a stream that it did not read itself.
         answered["attributes"] = {**came, _CAME: _NOTHING}
         answers = from_messages(answered)
         answers[-1].meta[UNTOLD_KEY] = _door(span)
@@ -138,7 +139,7 @@ def _call(span: Any, attributes: Mapping[str, Any]) -> Call:
         answers=answers,
         started=span.start_time or 0,
         ended=span.end_time or 0,
-        error=_failure(span, attributes),
+        error=error,
     )
 
 

@@ -317,6 +317,20 @@ def test_an_error_in_a_call_is_in_its_history(observed: Observed) -> None:
     assert message.meta["call_error"] == "no route"
 
 
+def test_an_answer_of_which_nothing_is_told_is_named(observed: Observed) -> None:
+    """Anthropic's client tells nothing of a response that its caller reads later."""
+    spans = Spans()
+    sent = json.dumps([{"role": "user", "parts": [{"type": "text", "content": "Where?"}]}])
+    attributes = {"gen_ai.operation.name": "chat", "gen_ai.input.messages": sent}
+
+    spans.begin(1, None)
+    spans.end(1, SimpleNamespace(attributes=attributes, start_time=1, end_time=3_000_001))
+
+    assert observed.end() == {"test_it": [("user", "Where?"), ("assistant", "")]}
+    assert observed.store.log_load("test_it")[1].latency_ms == 3
+    assert observed.troubles == ["otel: a call was told without its content"]
+
+
 class UnspeakableError(RuntimeError):
     def __str__(self) -> str:
         raise ValueError
