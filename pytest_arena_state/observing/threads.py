@@ -46,6 +46,8 @@ class Thread:
 
     messages: list[Message] = field(default_factory=list)
     likenesses: list[Likeness] = field(default_factory=list)
+    said: set[Likeness] = field(default_factory=set)
+    """All that is among them, or was: most threads of a test with many are no matter for a call."""
     response_ids: set[str] = field(default_factory=set)
     """And of the conversation, where the provider keeps it."""
     told: set[int] = field(default_factory=set)
@@ -67,12 +69,14 @@ class Thread:
         """Put a message at the end; returns its place."""
         self.messages.append(message)
         self.likenesses.append(likeness(message))
+        self.said.add(self.likenesses[-1])
         return len(self.messages) - 1
 
     def replace(self, place: int, message: Message) -> None:
         """Put a message in the place of another."""
         self.messages[place] = message
         self.likenesses[place] = likeness(message)
+        self.said.add(self.likenesses[place])
 
     def part(self) -> None:
         """Go on beside the parent, in a forked child: as another conversation, which counts nothing twice."""
@@ -103,6 +107,9 @@ class Thread:
 
     def goes_on_with(self, call: Call, history: Sequence[Likeness]) -> Shared | None:
         """What the thread has of a call's history, instructions aside; None when it is not of it."""
+        named = not self.response_ids.isdisjoint((call.follows, call.conversation))
+        if history and history[0][0] == "user" and history[0] not in self.said and not named:
+            return None
         places = self.body()
         own = [self.likenesses[place] for place in places]
         if not own:
@@ -116,7 +123,7 @@ class Thread:
             if answered and alike(end[0], history[0]) and all_alike(end, history[:size]):
                 return _shared(places[-size:], end, history)
         executed = self._ended_with(history) if history and history[0][0] == "tool" else []
-        if executed or not self.response_ids.isdisjoint((call.follows, call.conversation)):
+        if executed or named:
             return executed
         first = history[0] if history else ("",)
         asked = first[0] == "tool" and first[1] and any(call.id == first[1] for call in self.open_calls())
@@ -150,11 +157,12 @@ class Thread:
 
     def misses(self, call: Call, said: Sequence[Likeness]) -> list[int]:
         """The places of a call's answers, where a later call told of them first; a library may tell late."""
+        if not 0 < call.started < self.began:
+            return []
         places = self.body()[: len(said)]
         answers = places[len(places) - len(call.answers) :]
         known = [self.likenesses[place] for place in places]
-        earlier = 0 < call.started < self.began
-        return answers if earlier and self.told.isdisjoint(answers) and all_alike(known, said) else []
+        return answers if self.told.isdisjoint(answers) and all_alike(known, said) else []
 
 
 Place = tuple[Thread, int]

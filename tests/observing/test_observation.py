@@ -10,6 +10,7 @@ import pytest
 
 from pytest_arena_state import ArenaRun, CostInfo, Message, OpaqueReasoning, Reasoning, ToolCall, ToolResult
 from pytest_arena_state.observing import Call, Execution, Observation, current
+from pytest_arena_state.observing.threads import Thread
 from pytest_arena_state.prices import Prices
 
 if TYPE_CHECKING:
@@ -309,6 +310,25 @@ def test_a_turn_that_a_history_tells_piece_by_piece_is_one(observed: Observed) -
     turn = ["assistant", "tool", "tool"]
     assert [message.role for message in messages] == ["system", "user", *turn, *turn, "assistant"]
     assert [m.reasoning.text for m in messages if m.reasoning is not None] == ["hm 1", "hm 2"]
+
+
+def test_many_conversations_do_not_make_each_call_slower(observed: Observed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test may ask hundreds of independent questions; a call looks into the threads alone that it may go on with."""
+    looked: set[int] = set()
+    body = Thread.body
+
+    def noted(thread: Thread) -> list[int]:
+        looked.add(id(thread))
+        return body(thread)
+
+    monkeypatch.setattr(Thread, "body", noted)
+
+    for number in range(50):
+        observed.call(f"u{number}", f"a{number}")
+    observed.call("u7", "a7", "u", "a")
+
+    assert len(observed.now()) == 50
+    assert len(looked) == 1
 
 
 def test_what_an_answer_took_is_counted_once(observed: Observed) -> None:
