@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..capture import from_messages
 from ..capture.draft import tool_draft
+from ..capture.plain import plain
 from .calls import Call, Execution
 from .observation import Observation, current
 
@@ -188,13 +189,18 @@ def _remembered(memory: Memory, given: Any) -> list[Remembered] | None:
 
 def _answers(response: Any) -> Any:
     generations = getattr(response, "generations", None) or []
-    first = generations[0][0] if generations and generations[0] else None
-    if first is None:
+    if not (generations and generations[0]):
         return []
-    message = getattr(first, "message", None)
-    if message is not None:
-        return from_messages(message)
-    return from_messages([{"role": "assistant", "content": getattr(first, "text", "")}])
+    first, *others = map(_said, generations[0])
+    answers = from_messages(first)
+    if others and answers:
+        answers[-1].meta.setdefault("further_choices", plain(others))
+    return answers
+
+
+def _said(generation: Any) -> Any:
+    message = getattr(generation, "message", None)
+    return {"role": "assistant", "content": getattr(generation, "text", "")} if message is None else message
 
 
 def install(module: ModuleType) -> None:

@@ -202,6 +202,27 @@ def test_cancelled():
     }
 
 
+def test_further_answers_of_a_model_are_kept_with_the_first(captured: Captured) -> None:
+    """As a client's own further choices are: a model that was asked for several gave them all."""
+    (run,) = captured(
+        MODEL
+        + """
+from langchain_core.outputs import ChatGeneration, ChatResult
+
+class Several(Model):
+    def _generate(self, messages, **more):
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(word)) for word in ("heads", "tails")])
+
+def test_it():
+    assert Several(messages=iter([])).invoke("Which?").content == "heads"
+"""
+    )
+
+    assert said(run) == [("user", "Which?"), ("assistant", "heads")]
+    (other,) = run.messages[1].meta["further_choices"]
+    assert other["content"] == "tails"
+
+
 def test_a_call_that_never_ended_is_named(suite: Suite) -> None:
     suite.write(
         MODEL
