@@ -191,16 +191,29 @@ def _answers(response: Any) -> Any:
     generations = getattr(response, "generations", None) or []
     if not (generations and generations[0]):
         return []
-    first, *others = map(_said, generations[0])
+    told = getattr(response, "llm_output", None)
+    told = told if isinstance(told, dict) else {}
+    first, *others = [_said(generation, told) for generation in generations[0]]
     answers = from_messages(first)
-    if others and answers:
-        answers[-1].meta.setdefault("further_choices", plain(others))
+    if answers:
+        # Of several answers, these stand beside them and not in each.
+        for key, name in (("model", "model_name"), ("response_id", "id")):
+            if isinstance(told.get(name), str):
+                answers[-1].meta.setdefault(key, told[name])
+        if others:
+            answers[-1].meta.setdefault("further_choices", plain(others))
     return answers
 
 
-def _said(generation: Any) -> Any:
+def _said(generation: Any, told: dict[str, Any]) -> Any:
     message = getattr(generation, "message", None)
-    return {"role": "assistant", "content": getattr(generation, "text", "")} if message is None else message
+    if message is not None:
+        return message
+    # A model of texts.
+    choice = {"message": {"role": "assistant", "content": getattr(generation, "text", "")}}
+    reason = plain(getattr(generation, "generation_info", None) or {}).get("finish_reason")
+    choices = [{**choice, "finish_reason": reason}]
+    return {"object": "chat.completion", "choices": choices, "usage": told.get("token_usage") or None}
 
 
 def install(module: ModuleType) -> None:

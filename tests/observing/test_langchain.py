@@ -211,7 +211,8 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 
 class Several(Model):
     def _generate(self, messages, **more):
-        return ChatResult(generations=[ChatGeneration(message=AIMessage(word)) for word in ("heads", "tails")])
+        generations = [ChatGeneration(message=AIMessage(word)) for word in ("heads", "tails")]
+        return ChatResult(generations=generations, llm_output={"model_name": "m", "id": "r"})
 
 def test_it():
     assert Several(messages=iter([])).invoke("Which?").content == "heads"
@@ -219,8 +220,36 @@ def test_it():
     )
 
     assert said(run) == [("user", "Which?"), ("assistant", "heads")]
-    (other,) = run.messages[1].meta["further_choices"]
-    assert other["content"] == "tails"
+    meta = run.messages[1].meta
+    (other,) = meta["further_choices"]
+    assert (other["content"], meta["model"], meta["response_id"]) == ("tails", "m", "r")
+
+
+def test_what_a_model_of_texts_took_is_counted(captured: Captured) -> None:
+    (run,) = captured(
+        MODEL
+        + """
+from langchain_core.language_models.llms import BaseLLM
+from langchain_core.outputs import Generation, LLMResult
+
+class Texts(BaseLLM):
+    @property
+    def _llm_type(self):
+        return "texts"
+
+    def _generate(self, prompts, **more):
+        usage = {"prompt_tokens": 30, "completion_tokens": 5}
+        generation = Generation(text="Lyon", generation_info={"finish_reason": "length"})
+        return LLMResult(generations=[[generation]], llm_output={"token_usage": usage, "model_name": "m"})
+
+def test_it():
+    assert Texts().invoke("Where?") == "Lyon"
+"""
+    )
+
+    assert said(run) == [("user", "Where?"), ("assistant", "Lyon")]
+    assert (run.cost.input_tokens, run.cost.output_tokens) == (30, 5)
+    assert (run.messages[1].meta["model"], run.messages[1].finish_reason) == ("m", "max_output_tokens")
 
 
 def test_a_call_that_never_ended_is_named(suite: Suite) -> None:
