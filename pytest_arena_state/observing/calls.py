@@ -173,10 +173,13 @@ def uncounted(message: Message) -> None:
 def _counted(known: CostInfo, more: CostInfo) -> CostInfo:
     """A cost with what only another telling of it knows; dollars that somebody gave stay, zero included."""
     unknown = [] if known.provider_name else ["provider_name"]
-    if not (known.input_tokens or known.output_tokens or known.cached_tokens):
-        unknown += ["input_tokens", "output_tokens", "cached_tokens"]
-        if known.model_fields_set.isdisjoint(DOLLARS):
-            unknown += DOLLARS
+    went_in = known.input_tokens or known.cached_tokens
+    if not went_in:
+        unknown += ["input_tokens", "cached_tokens"]
+    if not known.output_tokens:
+        unknown.append("output_tokens")
+    if not (went_in or known.output_tokens) and known.model_fields_set.isdisjoint(DOLLARS):
+        unknown += DOLLARS
     told = {name: getattr(more, name) for name in unknown if name in more.model_fields_set}
     return known.model_copy(update=told) if told else known
 

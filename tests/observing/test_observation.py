@@ -546,14 +546,16 @@ def test_tokens_that_only_capture_counted_join_dollars_that_the_test_gave(observ
     assert (cost.input_tokens, cost.output_tokens, cost.total_cost_usd) == (7, 3, dollars)
 
 
-def test_tokens_come_from_the_door_that_counted_them(observed: Observed) -> None:
-    """The Agents SDK says zero of a stream whose tokens it did not ask for."""
-    for door, cost in (("a", CostInfo(input_tokens=0)), ("b", CostInfo(input_tokens=7, total_cost_usd=0.5))):
+@pytest.mark.parametrize("output", [0, 3])
+def test_tokens_come_from_the_door_that_counted_them(observed: Observed, output: int) -> None:
+    """The Agents SDK says zero of a stream whose tokens it did not ask for, and LangChain of what went into one."""
+    known = CostInfo(output_tokens=output)
+    for door, cost in (("a", known), ("b", CostInfo(input_tokens=7, output_tokens=3, total_cost_usd=0.5))):
         answer = Message(role="assistant", content="a1", cost_info=cost)
         observed.observation.call(Call(door=door, history=[Message.user("u1")], answers=[answer]))
 
     (cost,) = [message.cost_info for message in observed.store.log_load("test_it") if message.cost_info]
-    assert (cost.input_tokens, cost.total_cost_usd) == (7, 0.5)
+    assert (cost.input_tokens, cost.output_tokens, cost.total_cost_usd) == (7, 3, 0.0 if output else 0.5)
 
 
 def test_what_joined_a_conversation_of_the_test_early_goes_on_there(observed: Observed) -> None:
