@@ -68,6 +68,30 @@ def test_the_first_run_of_a_scenario_that_was_repeated_says_how_that_went(
     assert results["pass_rate_low"] < 0.25 < results["pass_rate_high"]
 
 
+def test_an_assertion_without_a_type_is_counted_as_any_other(suite: Suite, run_args: list[str]) -> None:
+    """Its type is left out of the JSON, and no report was made of a session that repeated such a test."""
+    suite.write(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("n", range(2))
+        def test_it(arena_store, n):
+            arena_store.save_metadata(
+                f"r{n}", {"run_id": f"r{n}", "conv_assertions_results": [{"passed": True, "message": "polite"}]}
+            )
+        """
+    )
+
+    result = suite.run(*run_args)
+
+    assert "2 runs (2 passed)" in suite.lines(result)[0]
+    [results] = told(suite.results).values()
+    assert {kind: stats["pass_count"] for kind, stats in results["per_assertion_stats"].items()} == {
+        "": 2,
+        "pytest.outcome": 2,
+    }
+
+
 def test_the_file_is_laid_out_as_any_other(suite: Suite, run_args: list[str]) -> None:
     suite.write(REPEATED)
 
