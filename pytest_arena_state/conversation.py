@@ -73,6 +73,8 @@ def head_of(state: ConversationState, problems: Problems) -> dict[str, Any]:
     except (AttributeError, TypeError, KeyError):  # a list edited in place; see `WireModel.to_wire`
         wire = state.model_copy(update={"messages": []}).to_wire(problems, "")
     del wire["id"], wire["messages"]
+    # What an arena state has of its run is no part of the conversation: the store has that itself, and newer.
+    wire.pop("run_metadata", None)
     return wire
 
 

@@ -775,6 +775,21 @@ def test_trial_results_go_into_the_report(store: ArenaStateStore) -> None:
     assert store.get_result("c").trial_results == {"passed": [1, 2]}
 
 
+def test_an_arena_state_that_is_saved_leaves_its_run_metadata_out(store: ArenaStateStore) -> None:
+    """A copy of it would be an unknown key of the conversation, stale soon, and go along with branches."""
+    store.save(talk("c", "a"))
+    store.save_metadata("c", RunMetadata(run_id="c", scenario_id="refund"))
+
+    store.save(store.get_arena_state("c"))
+    store.branch("c", "other")
+
+    assert "run_metadata" not in store.load("c").to_dict()
+    assert store.get_arena_state("other").run_metadata is None
+    metadata = store.get_arena_state("c").run_metadata
+    assert metadata is not None
+    assert metadata.scenario_id == "refund"
+
+
 def test_a_branch_is_a_copy_without_run_metadata(store: ArenaStateStore) -> None:
     store.save({"id": "c", "user_id": "u", "messages": [{"role": "user", "content": "a"}]})
     store.save_metadata("c", {"run_id": "c"})
