@@ -14,7 +14,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import document, telemetry
@@ -234,8 +234,7 @@ class ArenaStateStore:
                     break
             else:
                 return
-            wire = loads(conversation.messages[index])
-            wire["meta"] = {**(wire.get("meta") or {}), **added}
+            wire = _with_meta(loads(conversation.messages[index]), added)
             text = dumps(wire)
             conversation.messages[index] = text
             conversation.facts[index] = telemetry.facts_of(wire)
@@ -505,8 +504,7 @@ class ArenaStateStore:
                 continue
             kept = self._kept_form(i, _coerced(Message, message), problems)
             if i in added:
-                wire = loads(kept[0])
-                wire["meta"] = {**(wire.get("meta") or {}), **added[i]}
+                wire = _with_meta(loads(kept[0]), added[i])
                 kept = dumps(wire), telemetry.facts_of(wire)
                 print_ = object()  # what is kept is not what was given: a plain save takes it away again
             written.append((i, print_, kept))
@@ -655,6 +653,18 @@ class ArenaStateStore:
         callback = self._on_save
         if callback is not None:
             callback(self.load(conversation_id))
+
+
+_BEFORE_META = [*takewhile("meta".__ne__, Message.model_fields)]
+
+
+def _with_meta(message: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
+    """A message's wire form with more in its ``meta``, which stands in its place, or is left out when empty."""
+    meta = {**(message.get("meta") or {}), **added}
+    if not meta:
+        return dict(message)
+    before = {key: message[key] for key in _BEFORE_META if key in message}
+    return {**before, "meta": meta, **{key: message[key] for key in message if key != "meta" and key not in before}}
 
 
 def _coerced(model: type[M], value: M | Mapping[str, Any]) -> M:

@@ -886,6 +886,21 @@ def test_a_trace_is_noted_in_its_message_and_not_in_the_callers(store: ArenaStat
     assert store.load("c").messages[1].meta == {}
 
 
+def test_meta_that_is_added_stands_where_it_always_does(store: ArenaStateStore) -> None:
+    """What is read and written again has the same bytes."""
+    judged = {"role": "assistant", "content": "a", "validations": [{"validator_type": "v"}]}
+    store.save_with_trace({"id": "c", "messages": [judged]}, ExecutionTrace(llm_calls=[LLMCall()]))
+    store.save({"id": "other", "messages": [judged, judged | {"content": "b"}]})
+    store.update_last_assistant_message(Message(content="a", meta={"k": 1}), conversation_id="other")
+    store.update_last_assistant_message(Message(content="b"), conversation_id="other")
+
+    for id in ("c", "other"):
+        store.save_metadata(id, {"run_id": id})
+        for written in store.get_result(id).message_texts():
+            assert Message.from_json(written).to_json().encode() == written
+    assert [message.get("meta") for message in json.loads(store.dump_to_json("other"))["Messages"]] == [{"k": 1}, None]
+
+
 def test_a_dump_is_the_report_with_the_conversations_metadata(store: ArenaStateStore) -> None:
     store.save({"id": "c", "messages": [{"role": "user", "content": "é"}], "metadata": {"system_prompt": "s"}})
     store.save_metadata("c", {"run_id": "c", "params": {"t": 1}})
