@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import telemetry
-from ._times import ZERO_TIME, nanoseconds, parse_time
+from ._times import INT64, ZERO_TIME, nanoseconds, parse_time
 from ._wire import dumps
 
 if TYPE_CHECKING:
@@ -169,14 +169,20 @@ def lines_of(run: Mapping[str, Any]) -> bytes:
 
 
 def elapsed(start: str, end: str) -> int:
-    """Nanoseconds between two times in wire form; 0 when one is missing."""
+    """Nanoseconds between two times in wire form; 0 when one is missing, and as many as 64 bits hold, as in Go."""
     if start == ZERO_TIME or end == ZERO_TIME:
         return 0
     if start[10:11] == end[10:11] == "T" and start[-1] == end[-1] == "Z" and len(start) <= _MICROSECONDS >= len(end):
         with suppress(ValueError):
-            return nanoseconds(datetime.fromisoformat(end) - datetime.fromisoformat(start))
+            return _in_64_bits(nanoseconds(datetime.fromisoformat(end) - datetime.fromisoformat(start)))
     first, last = (parse_time(text) for text in (start, end))
-    return nanoseconds(last - first) if isinstance(first, datetime) and isinstance(last, datetime) else 0
+    if isinstance(first, datetime) and isinstance(last, datetime):
+        return _in_64_bits(nanoseconds(last - first))
+    return 0
+
+
+def _in_64_bits(number: int) -> int:
+    return max(-INT64, min(number, INT64 - 1))
 
 
 _MICROSECONDS = len("2026-02-11T08:30:01.123456Z")

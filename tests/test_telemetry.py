@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_arena_state import document, telemetry
+from pytest_arena_state import RunResult, document, telemetry
 from pytest_arena_state.telemetry import facts_of
 
 
@@ -251,3 +251,12 @@ def test_the_compact_form_is_one_line() -> None:
 def test_elapsed_is_in_nanoseconds() -> None:
     assert document.elapsed("2026-01-01T00:00:00Z", "2026-01-01T00:00:01.5Z") == 1_500_000_000
     assert document.elapsed("0001-01-01T00:00:00Z", "2026-01-01T00:00:01.5Z") == 0
+
+
+def test_elapsed_is_never_more_than_a_report_may_hold() -> None:
+    """A run that ends in the year 9999, as somebody's clock may say, has a report that can be read."""
+    now, end = "2026-01-01T00:00:00Z", "9999-12-31T23:59:59.999999+01:00"
+
+    assert (document.elapsed(now, end), document.elapsed(end, now)) == (2**63 - 1, -(2**63))
+    assert document.elapsed(now, "9999-12-31T23:59:59Z") == 2**63 - 1
+    assert RunResult.from_dict({"Duration": document.elapsed(now, end)}).to_dict()["Duration"] == 2**63 - 1
