@@ -124,7 +124,7 @@ def fill_in(
     """Run metadata in wire form, with everything filled in that the test left empty."""
     given = metadata or {}
     marker = context.marker
-    out = {**marker, **{key: value for key, value in given.items() if value not in _EMPTY}}
+    out = {**marker, **{key: value for key, value in given.items() if value not in _EMPTY or key not in _ALWAYS}}
     out["run_id"] = given.get("run_id") or marker.get("run_id") or conversation_id
     out["scenario_id"] = out.get("scenario_id") or context.nodeid.partition("[")[0]
     out["provider_id"] = out.get("provider_id") or telemetry.only_provider(facts) or "unknown"
@@ -159,7 +159,9 @@ def _judge(out: dict[str, Any], verdict: Verdict) -> None:
         out["skip_reason"] = out.get("skip_reason") or verdict.skip_reason
 
 
-_EMPTY: tuple[object, ...] = (None, "", ZERO_TIME, [], {})
+# What run metadata in wire form has though nobody wrote it. An empty value of any other key was written.
+_ALWAYS = ("run_id", "region", "scenario_id", "provider_id", "start_time", "end_time", "duration")
+_EMPTY: tuple[object, ...] = (None, "", ZERO_TIME, 0)
 
 
 def _no_time(value: object) -> bool:

@@ -397,6 +397,29 @@ def test_what_a_test_wrote_is_never_overwritten(suite: Suite) -> None:
     }
 
 
+def test_what_a_test_wrote_stays_though_it_is_empty(suite: Suite) -> None:
+    """A role that nobody plays is one; a duration of zero is what metadata has when nobody wrote one."""
+    suite.write(
+        """
+        import pytest
+        from datetime import timedelta
+        from pytest_arena_state import RunMetadata, SelfPlayRoleInfo
+
+        @pytest.mark.arena(duration=timedelta(seconds=3), trial_results={"trial_count": 9})
+        def test_it(arena_store):
+            arena_store.save_metadata("it", RunMetadata(
+                run_id="it", user_role=SelfPlayRoleInfo(), trial_results=[]
+            ))
+        """
+    )
+
+    suite.run()
+
+    written = suite.only_run().to_dict()
+    assert (written["UserRole"], written["AssistantRole"], written["trial_results"]) == ({}, None, [])
+    assert written["Duration"] == 3_000_000_000
+
+
 def test_an_error_and_a_skip_that_a_test_wrote_stay(suite: Suite) -> None:
     suite.write(
         """
