@@ -45,6 +45,8 @@ Problems: TypeAlias = list[str]  # "field: what happened", one for each value th
 
 MAX_DEPTH = 100  # levels inside a free-form value; JSON readers give up at about 200 in all
 
+_BITS = 1023  # of an integer; readers that take it as a float, as Go does, hold no more for sure
+
 _LONG = 100_000  # bytes of a document that is worth the pause of the garbage collector
 
 #: Passed as validation context by readers of files: unknown keys are kept.
@@ -77,7 +79,9 @@ def _convert(value: Any, problems: Problems, where: str, path: tuple[int, ...]) 
     if value is None or kind is bool:
         return value
     if kind is int:
-        return value if value.bit_length() <= 1024 else _give_up(value, problems, where, "an integer of over 1024 bits")
+        if value.bit_length() <= _BITS:
+            return value
+        return _give_up(value, problems, where, f"an integer of over {_BITS} bits")
     if kind is float:
         return value if math.isfinite(value) else _non_finite(value)
     if kind is dict or kind is list or kind is tuple:
