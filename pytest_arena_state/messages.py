@@ -17,6 +17,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ._times import INT64
 from ._wire import (
     FreeMap,
     Int,
@@ -112,8 +113,13 @@ class MediaContent(WireModel):
     def size_bytes(self) -> int:
         """Size by ``size_kb``, else as the base64 text tells it, else 0."""
         if self.size_kb is not None:
-            return self.size_kb * 1024
+            return int64(self.size_kb * 1024)
         return decoded_size(self.data) if self.data else 0
+
+
+def int64(value: int) -> int:
+    """The number that 64 bits hold of it: the reference reckons so, and readers in Go cannot hold more."""
+    return (value + INT64) % (2 * INT64) - INT64
 
 
 def decoded_size(data: str) -> int:

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from ._times import ZERO_TIME
+from ._times import INT64, ZERO_TIME
 from ._wire import JSON, dumps
-from .messages import decoded_size
+from .messages import decoded_size, int64
 
 Status: TypeAlias = Literal["passed", "failed", "error", "skipped"]
 
@@ -28,7 +28,6 @@ _INT_COSTS = ("input_tokens", "output_tokens", "cached_tokens")
 _FLOAT_COSTS = ("input_cost_usd", "output_cost_usd", "cached_cost_usd", "total_cost_usd")
 _NO_TOKENS = dict.fromkeys(_INT_COSTS, 0)
 _NO_DOLLARS = dict.fromkeys(_FLOAT_COSTS, 0.0)
-_INT64 = 2**63
 _MOST = sys.float_info.max
 _OPTIONAL_COSTS = ("cached_tokens", "cached_cost_usd")
 _USUAL_COSTS = tuple(key for key in (*_INT_COSTS, *_FLOAT_COSTS) if key not in _OPTIONAL_COSTS)
@@ -117,7 +116,7 @@ def _media_outputs(parts: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any
         yield {
             "Type": part.get("type") or "",
             "MIMEType": media.get("mime_type") or "",
-            "SizeBytes": _int64(size_kb * 1024) if size_kb is not None else decoded_size(data),
+            "SizeBytes": int64(size_kb * 1024) if size_kb is not None else decoded_size(data),
             "Duration": media.get("duration"),
             "Width": media.get("width"),
             "Height": media.get("height"),
@@ -150,7 +149,7 @@ def _usual_total(costs: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
             total_usd += e
         except TypeError:  # a message's meta may hold anything under these names
             return None
-    if type(given) is not int or type(taken) is not int or max(abs(given), abs(taken)) >= _INT64:
+    if type(given) is not int or type(taken) is not int or max(abs(given), abs(taken)) >= INT64:
         return None
     if not math.isfinite(given_usd + taken_usd + total_usd):
         return None
@@ -167,8 +166,8 @@ def _any_total(costs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             elif key in _NO_TOKENS and isinstance(value, int):
                 out[key] += value
     for key in _INT_COSTS:
-        if not -_INT64 <= out[key] < _INT64:
-            out[key] = _int64(out[key])
+        if not -INT64 <= out[key] < INT64:
+            out[key] = int64(out[key])
     for key in _FLOAT_COSTS:
         out[key] = finite(out[key])
     for key in _OPTIONAL_COSTS:
@@ -180,11 +179,6 @@ def _any_total(costs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 def finite(value: float) -> float:
     """The nearest number that JSON has: a sum of dollars may be larger than any."""
     return 0.0 if value != value else min(max(value, -_MOST), _MOST)
-
-
-def _int64(value: int) -> int:
-    # The reference adds in 64 bits; readers in Go cannot hold more either.
-    return (value + _INT64) % (2 * _INT64) - _INT64
 
 
 def tool_stats(facts: Iterable[MessageFacts]) -> dict[str, Any] | None:

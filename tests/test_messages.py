@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from pytest_arena_state import ContentPart, CostInfo, MediaContent, Message, MessageValidation, ToolCall, ToolResult
 from pytest_arena_state.messages import decoded_size, sniff_mime_type
+from pytest_arena_state.telemetry import facts_of
 
 PNG = b"\x89PNG\r\n\x1a\n rest"
 
@@ -127,6 +128,16 @@ def test_the_size_of_media_is_told_by_size_kb_or_by_its_data() -> None:
     assert MediaContent(data="QUJD").size_bytes == 3
     assert MediaContent().size_bytes == 0
     assert decoded_size("éé") == 3
+
+
+def test_a_size_that_64_bits_do_not_hold_is_counted_as_the_reference_counts() -> None:
+    """What a field takes can be saved."""
+    message = Message(role="assistant", parts=[ContentPart(type="video", media=MediaContent(size_kb=2**53 + 1))])
+
+    wire = message.to_dict()
+
+    assert wire["media_summary"]["media_items"][0]["size_bytes"] == -(2**63) + 1024
+    assert [media["SizeBytes"] for media in facts_of(wire).media] == [-(2**63) + 1024]
 
 
 # --- text that stands elsewhere --------------------------------------------------------------------
