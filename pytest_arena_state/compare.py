@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
-from .rates import Interval, fisher_exact, holm, wilson
+from .rates import Interval, exact_sum, fisher_exact, holm, wilson
 from .trials import Cell, Trial, cells_of
 
 SIGNIFICANCE = 0.05
@@ -76,7 +76,7 @@ _METRICS: Mapping[str, Callable[[Cell], float | None]] = {
     "latency": lambda cell: cell.median_ns,
     "latency-p95": lambda cell: cell.p95_ns,
     "turns": lambda cell: cell.mean_turns,
-    "tool-calls": lambda cell: math.fsum(cell.mean_calls.values()) if cell.trials else None,
+    "tool-calls": lambda cell: exact_sum(cell.mean_calls.values()) if cell.trials else None,
 }
 METRICS = tuple(_METRICS)
 """Per trial: dollars, tokens, nanoseconds (median and 95th percentile), user messages, calls."""
@@ -215,7 +215,7 @@ class Comparison:
         known = [(each.base, each.new) for each in changes if each.base is not None and each.new is not None]
         if not known:
             return Change(None, None)
-        return Change(math.fsum(base for base, _ in known), math.fsum(new for _, new in known))
+        return Change(exact_sum(base for base, _ in known), exact_sum(new for _, new in known))
 
     def _trials(self, side: Literal["base", "new"]) -> tuple[int, int]:
         cells = [cell.base if side == "base" else cell.new for cell in self.cells]

@@ -75,7 +75,21 @@ def quantile(values: Iterable[float], share: float) -> float | None:
 
 def mean(values: Sequence[float]) -> float | None:
     """The mean, without the error that adding up one by one leaves; None when there are no values."""
-    return math.fsum(values) / len(values) if values else None
+    if not values:
+        return None
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:  # a file of results may say any number of dollars
+        return math.fsum(value / len(values) for value in values)
+
+
+def exact_sum(values: Iterable[float]) -> float:
+    """The sum, without the error that adding up one by one leaves; an infinity where it is beyond all numbers."""
+    given = list(values)
+    try:
+        return math.fsum(given)
+    except OverflowError:
+        return math.fsum(value / len(given) for value in given) * len(given)
 
 
 def fisher_exact(passed: int, total: int, other_passed: int, other_total: int) -> float:

@@ -74,8 +74,8 @@ def trial_of(stem: str, row: IndexRow, run: RunResult) -> Trial:
         status=row.status,
         superseded=row.superseded,
         cost_usd=row.cost_usd,
-        tokens=_finite(row.input_tokens + row.output_tokens + row.cached_tokens),
-        duration_ns=_finite(row.duration_ns),
+        tokens=row.input_tokens + row.output_tokens + row.cached_tokens,
+        duration_ns=row.duration_ns,
         turns=sum(message.role == "user" for message in run.messages),
         tools=dict(run.tool_stats.by_tool) if run.tool_stats is not None else {},
     )
@@ -182,9 +182,9 @@ def cell_of(scenario_id: str, provider_id: str, runs: Iterable[Trial]) -> Cell:
             continue
         passed += run.passed
         costs.append(run.cost_usd)
-        tokens.append(run.tokens)
+        tokens.append(_finite(run.tokens))
         turns.append(run.turns)
-        times.append(run.duration_ns)
+        times.append(_finite(run.duration_ns))
         calls.update(run.tools)
         case = cases.setdefault(run.case, _Case())
         case.runs.append(run.stem)

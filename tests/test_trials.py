@@ -1,5 +1,6 @@
 """Repeats and reruns as trials: what is a trial of what, and what may be said of them."""
 
+import math
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_arena_state.models import RunResult
-from pytest_arena_state.rates import pass_hat_k, quantile, wilson
+from pytest_arena_state.rates import exact_sum, pass_hat_k, quantile, wilson
 from pytest_arena_state.results import IndexRow, make_index
 from pytest_arena_state.trials import Cell, Trial, case_of, cells_of, trial_of
 
@@ -168,6 +169,17 @@ def test_a_cell_measures_per_trial() -> None:
     assert measured.mean_cost_usd == pytest.approx(0.2)
     assert (measured.mean_tokens, measured.mean_turns, measured.median_ns) == (20, 2, 20)
     assert measured.mean_calls == {"search": 1.0}
+
+
+def test_numbers_of_any_size_are_summed_up() -> None:
+    """Results may be anybody's; a summary is not the place to fail over them."""
+    both = cell(trial(cost_usd=1.7e308, tokens=10**400, duration_ns=-(10**400)), trial(cost_usd=1.7e308))
+
+    assert both.mean_cost_usd == pytest.approx(1.7e308)
+    assert both.mean_tokens is not None
+    assert both.median_ns is not None
+    assert exact_sum([0.1] * 10) == 1.0
+    assert exact_sum([1.7e308, 1.7e308]) == math.inf
 
 
 def test_a_cell_without_trials_measures_nothing() -> None:
