@@ -130,17 +130,18 @@ def plain_nodeid(item: pytest.Item) -> str:
 
 def _marker(item: pytest.Item, tests: TestRecorder) -> dict[str, Any]:
     merged: dict[str, Any] = {}
-    labels: dict[str, Any] = {}
     for mark in item.iter_markers("arena"):  # the closest first
-        labels = {**mark.kwargs.get("labels", {}), **labels}
         merged = {**{key: mark.kwargs[key] for key in mark.kwargs if key not in _budgets.LIMITS}, **merged}
     if not merged:
         return {}
     from .models import RunMetadata
 
+    labels: dict[str, Any] = {}
     try:
+        for mark in item.iter_markers("arena"):
+            labels = {**(mark.kwargs.get("labels") or {}), **labels}
         metadata = RunMetadata.model_validate({**merged, "labels": {k: str(v) for k, v in labels.items()}})
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         tests.recording.trouble(f"arena marker of {plain_nodeid(item)}: {error}")
         return {}
     always = RunMetadata().to_dict()

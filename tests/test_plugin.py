@@ -530,6 +530,30 @@ def test_a_wrong_value_in_a_marker_costs_the_test_nothing(suite: Suite) -> None:
     assert suite.said() == {"test_suite.py::test_it": ["hello"]}
 
 
+@pytest.mark.parametrize("labels", ["None", "'critical'", "['critical']"])
+def test_labels_of_a_marker_that_are_none_cost_the_test_nothing(suite: Suite, labels: str) -> None:
+    suite.write(
+        f"""
+        import pytest
+
+        pytestmark = pytest.mark.arena(scenario_id="s", labels={{"tier": "gold"}})
+
+        @pytest.mark.arena(provider_id="p", labels={labels})
+        def test_it(arena_run):
+            arena_run.user("hello")
+        """
+    )
+
+    result = suite.run()
+
+    result.assert_outcomes(passed=1)
+    run = suite.only_run()
+    if labels == "None":
+        assert (run.scenario_id, run.provider_id, run.labels["tier"]) == ("s", "p", "gold")
+    else:
+        assert any("arena marker of test_suite.py::test_it" in line for line in suite.lines(result))
+
+
 def test_a_test_sees_its_own_conversations_only(suite: Suite) -> None:
     suite.write(
         """
