@@ -38,6 +38,11 @@ _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d
 _WITHOUT_OFFSET = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d[.,\d]*\Z", re.ASCII)
 
 
+def is_written_time(text: str) -> bool:
+    """Whether a text looks like what `format_time` writes."""
+    return _RFC3339.match(text) is not None
+
+
 def parse_time(value: object) -> datetime | None:
     """Read RFC 3339 with up to nine digits; Go's zero time is None."""
     if value is None or value == ZERO_TIME or value == "":

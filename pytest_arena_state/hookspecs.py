@@ -34,6 +34,7 @@ def pytest_arena_results(config: pytest.Config, path: Path, index: Index) -> Non
 def pytest_arena_redact(config: pytest.Config, text: str) -> str | None:
     """Take secrets out of a text before it is written.
 
-    Called for every string value that is journaled, after the built-in rules. Return the text
-    to write, or None to leave it as it is. Where this raises, the text is withheld.
+    Called for every string value that is journaled, after the built-in rules, but for times in
+    their fields and the names of media files. Return the text to write, or None to leave it as
+    it is. Where this raises, the text is withheld.
     """

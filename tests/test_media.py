@@ -228,6 +228,16 @@ def test_a_file_that_is_gone_when_results_are_published_is_named(suite: Suite) -
     assert suite.index["total_runs"] == 4
 
 
+def test_a_pattern_that_happens_to_match_a_files_name_does_not_lose_it(suite: Suite) -> None:
+    """Of 64 hex digits, some look like anything; the file would have been removed as one that nobody names."""
+    suite.pytester.makeini(f"[pytest]\narena_redact =\n    {NAME[:6]}")
+    suite.write(SUITE)
+
+    suite.run("-n0", LIMIT)
+
+    assert contents(suite.results) == [PICTURE] * 8
+
+
 def test_a_secret_within_media_is_not_put_aside(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of its own would not be redacted; base64 is."""
     monkeypatch.setenv("TEA_API_KEY", "o0long-and-secret")

@@ -909,6 +909,20 @@ def test_what_the_ini_file_names_is_redacted(suite: Suite, run_args: list[str]) 
     assert suite.index["completeness"]["redacted"]
 
 
+def test_a_pattern_for_dates_leaves_a_report_that_can_be_read(suite: Suite, run_args: list[str]) -> None:
+    """Dates of birth are hidden, and when things were said is not."""
+    suite.pytester.makeini("[pytest]\narena_redact =\n    [0-9]{4}-[0-9]{2}-[0-9]{2}")
+    suite.write("def test_it(arena_run):\n    arena_run.user('I was born on 1970-01-02')")
+
+    suite.run(*run_args)
+
+    run = suite.only_run()
+    assert run.messages[0].content == "I was born on [redacted:arena_redact[0]]"
+    assert run.messages[0].timestamp is not None
+    assert run.start_time is not None
+    assert suite.index["completeness"]["redacted"] == {"arena_redact[0]": 1}
+
+
 # --- edits in place -------------------------------------------------------------------------
 
 

@@ -813,6 +813,18 @@ def test_a_warning_about_a_pattern_is_no_error() -> None:
     assert redactor("[[a]x").redact_text("ax") == "[redacted:arena_redact[0]]"
 
 
+def test_a_pattern_leaves_times_and_the_names_of_media_files_to_the_format() -> None:
+    """A run with a time that is none cannot be read, and media under another name are not found."""
+    born, now, name = "1970-01-01", "2026-02-11T08:30:01.123456Z", f"media/{'0123456789abcdef' * 4}.png"
+    using = redactor(r"\d{4}", hook=lambda text: text.replace(":", ";"))
+    document = {"timestamp": now, "StartTime": "0001-01-01T00:00:00Z", "file_path": name, "context": {"started": now}}
+
+    assert redacted(document, using) == document
+    assert using.counts == {}
+    hidden = redacted({"timestamp": born, "said": now, "path": f"see {name}"}, using)
+    assert not re.search(r"\d{4}", "".join(hidden.values()))
+
+
 def test_the_hook_sees_every_string_value_as_the_rules_left_it() -> None:
     seen = list[str]()
 

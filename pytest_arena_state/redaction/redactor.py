@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 
+from .._times import is_written_time
 from ..errors import ConfigurationError
 from .environment import Secrets
 from .fields import Field, field_named
@@ -22,6 +23,15 @@ _STRING = re.compile(r'("[^"\\]*+(?:\\.[^"\\]*+)*+")([ \t\r\n]*+:)?', re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MARK = "[redacted:"
 _ALL_RULES = RedactionRules()
+# Fields of ours that say when: nobody reads a run where one of them is no time. `started` stands in journals.
+_TIMES = frozenset(
+    (
+        *("timestamp", "StartTime", "EndTime", "start_time", "end_time", "started"),
+        *("created_at", "last_accessed_at", "started_at"),
+    )
+)
+# The file of large media beside the results, which nobody finds under another name.
+_MEDIA_FILE = re.compile(r"media/[0-9a-f]{64}\.[a-z0-9]+")
 
 
 class _UserRule(Rule):
@@ -46,6 +56,12 @@ class _UserRule(Rule):
         if match.end() == match.endpos < len(match.string) and not match.re.match(match.string, match.start()):
             return None
         return match.span()
+
+
+def _is_of_ours(name: str, value: str) -> bool:
+    if name in _TIMES:
+        return is_written_time(value)
+    return value.startswith("media/") and _MEDIA_FILE.fullmatch(value) is not None
 
 
 class Redactor:
@@ -104,6 +120,9 @@ class Redactor:
     def redact(self, document: bytes) -> bytes:
         """Replace the secrets in the string values of JSON, and nothing else.
 
+        Times in their fields and the names of media files are no texts of anybody: a pattern of the user, such as
+        one for dates of birth, would leave a run that nobody can read.
+
         Args:
             document: JSON, or a part of it that cuts no string; UTF-8, where no ASCII letter is escaped.
 
@@ -148,11 +167,13 @@ class Redactor:
         pieces = list[str]()
         done = last = 0
         field = None
+        name = ""
         for match in _STRING.finditer(text):
             literal = match[1]
             if match[2]:
-                field = field_named(literal[1:-1]) if self._rules.keys else None
-            else:
+                name = literal[1:-1]
+                field = field_named(name) if self._rules.keys else None
+            elif not _is_of_ours(name, literal[1:-1]):
                 # The value of the field, or one of its list; anything else in between ends the field.
                 if field and text[last : match.start()].strip() not in ("", "[", ","):
                     field = None
