@@ -65,6 +65,8 @@ class _Log:
     """The journal has all of it; else it is written whole, at the next change or when the test ends."""
     slim: dict[int, MessageFacts] = field(default_factory=dict)
     """What the messages contribute whose media are in files of their own, by their positions."""
+    clean: dict[int, MessageFacts] = field(default_factory=dict)
+    """What those contribute in which something was redacted: a tool's name becomes a key of the report, say."""
 
 
 class StoreRecording:
@@ -304,6 +306,8 @@ class Recording:
         messages: Sequence[bytes],
         head: dict[str, Any] | None,
     ) -> None:
+        if log.clean:
+            log.clean = {index: facts for index, facts in log.clean.items() if index < length and index not in indexes}
         texts = list(messages)
         if not self._keep_raw and not log.conversation.plain and _RAW_MARK in b"".join(texts):
             texts = [self._without_raw(text) for text in texts]
@@ -317,7 +321,11 @@ class Recording:
             fields = b'"n":%d,"at":%b' % (length, dumps(list(indexes)))
         if head is not None:
             fields += b',"head":' + dumps(head)
-        texts = self._write(store, log, "save", fields, texts) or texts
+        redacted = self._write(store, log, "save", fields, texts)
+        if redacted is not None:
+            changed = ((index, text) for index, text, was in zip(indexes, redacted, texts, strict=True) if text != was)
+            log.clean.update((index, facts_of(loads(text))) for index, text in changed)
+            texts = redacted
         if self._by_place:
             self._note_places(log, length, indexes, texts)
         written = log.written
@@ -371,6 +379,8 @@ class Recording:
             if len(text) <= self._media.limit:
                 continue
             texts[place] = clean = self.redactor.redact(text)  # what has a secret in it is no base64 then, and stays
+            if clean is not text:
+                log.clean[indexes[place]] = facts_of(loads(clean))
             try:
                 slim = self._media.without(clean)
             except OSError as error:
@@ -379,6 +389,7 @@ class Recording:
             if slim is not clean:
                 texts[place] = slim
                 log.slim[indexes[place]] = facts_of(loads(slim))
+                log.clean.pop(indexes[place], None)
         return texts
 
     def _without_raw(self, text: bytes) -> bytes:
@@ -439,7 +450,7 @@ class Recording:
             conversation.id,
             conversation.metadata,
             conversation.head.get("metadata") or {},
-            _with_slim(conversation.facts, log.slim),
+            _as_journaled(conversation.facts, log),
             log.written,
             log.places,
             log.slim,
@@ -471,7 +482,7 @@ class Recording:
         different = [i for i, text in enumerate(messages) if i >= len(known) or text != known[i]]
         if different or len(messages) != len(known):
             self._write_messages(store, log, len(messages), different, [messages[i] for i in different], None)
-        facts = _with_slim([facts_of(message) for message in wire.pop("Messages")], log.slim)
+        facts = _as_journaled([facts_of(message) for message in wire.pop("Messages")], log)
         if slim or log.slim:
             wire["MediaOutputs"] = media_outputs(facts)
         split = list(wire).index("Commit")
@@ -563,8 +574,9 @@ def _verdict_record(store: int, verdict: Verdict) -> Unwritten:
 _PASSED_RECORD = b'{"s":%%d,"verdict":%b}' % dumps(PASSED.to_dict())
 
 
-def _with_slim(facts: list[MessageFacts], slim: dict[int, MessageFacts]) -> list[MessageFacts]:
-    return [slim.get(index, fact) for index, fact in enumerate(facts)] if slim else list(facts)
+def _as_journaled(facts: list[MessageFacts], log: _Log) -> list[MessageFacts]:
+    other = log.slim | log.clean if log.clean else log.slim
+    return [other.get(index, fact) for index, fact in enumerate(facts)] if other else list(facts)
 
 
 def token_of(session: str) -> str:

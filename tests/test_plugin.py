@@ -909,6 +909,28 @@ def test_what_the_ini_file_names_is_redacted(suite: Suite, run_args: list[str]) 
     assert suite.index["completeness"]["redacted"]
 
 
+def test_what_is_redacted_in_a_tools_name_is_no_key_of_the_report(suite: Suite, run_args: list[str]) -> None:
+    """What a report derives from its messages, it derives from what is written of them."""
+    suite.pytester.makeini("[pytest]\narena_redact =\n    ACME-[0-9]+")
+    suite.write(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("n", range(2))
+        def test_it(arena_run, n):
+            arena_run.tool_call(f"look_up_ACME-{n}", {})
+            if n:
+                arena_run.tool_call("refund", {})
+        """
+    )
+
+    suite.run(*run_args)
+
+    assert b"ACME-" not in b"".join(suite.files().values())
+    clean = "look_up_[redacted:arena_redact[0]]"
+    assert [run.tool_stats and run.tool_stats.by_tool for run in suite.runs()] == [{clean: 1}, {clean: 1, "refund": 1}]
+
+
 def test_a_pattern_for_dates_leaves_a_report_that_can_be_read(suite: Suite, run_args: list[str]) -> None:
     """Dates of birth are hidden, and when things were said is not."""
     suite.pytester.makeini("[pytest]\narena_redact =\n    [0-9]{4}-[0-9]{2}-[0-9]{2}")
