@@ -20,10 +20,12 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import IO, Any
 
+from pydantic import ValidationError
+
 from . import document, results
 from ._wire import JSON, dumps, loads
 from .errors import ResultsError
-from .index import Index, IndexBuilder, Totals
+from .index import Completeness, Index, IndexBuilder, Totals
 from .journal import TOKEN_FILE, HeldFile
 from .media_files import MediaFiles
 from .naming import safe_name, safe_stem
@@ -296,14 +298,17 @@ def _completeness_by_shard(shards: Sequence[Shard]) -> dict[str, Any]:
             continue
         merged_before = (shard.header.model_extra or {}).get("shards")
         if isinstance(merged_before, Mapping):
-            parts.update(merged_before)
-        else:
-            parts[shard.digest] = shard.header.completeness.to_dict()
+            try:
+                parts.update({name: Completeness.from_dict(part).to_dict() for name, part in merged_before.items()})
+                continue
+            except ValidationError:
+                shard.problems.append(f"{shard.path}: what its index says of 'shards' cannot be read")
+        parts[shard.digest] = shard.header.completeness.to_dict()
     return parts
 
 
 def _sum(parts: Any) -> dict[str, Any]:
-    total: dict[str, Any] = results.Completeness().to_dict()
+    total: dict[str, Any] = Completeness().to_dict()
     for part in parts:
         for key in ("sessions", "workers", "crashed", "interrupted", "deleted"):
             total[key] += part.get(key, 0)

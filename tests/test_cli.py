@@ -7,10 +7,11 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pytest_arena_state import iterate_results, read_index
+from pytest_arena_state import iterate_results, load_results, read_index
 from pytest_arena_state.cli import main
 
 SUITE = """
@@ -202,6 +203,20 @@ def test_a_path_with_nothing_is_a_clear_error(tmp_path: Path, capsys: pytest.Cap
     assert err.startswith("arena-state: ")
     assert "nothing" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("shards", [{"a": 1}, {"a": None}, {"a": {"lost": 5}}, {"a": {"redacted": {"key": "x"}}}])
+def test_what_a_strange_index_says_of_its_shards_is_no_end_of_a_merge(
+    session: Session, tmp_path: Path, capsys: pytest.CaptureFixture[str], shards: Any
+) -> None:
+    path = session("a", "out")
+    index = json.loads((path / "index.json").read_text(encoding="utf-8"))
+    (path / "index.json").write_text(json.dumps({**index, "shards": shards}), encoding="utf-8")
+
+    assert main(["merge", str(path), "-o", str(tmp_path / "merged")]) == 1
+
+    assert "what its index says of 'shards' cannot be read" in capsys.readouterr().err
+    assert len(load_results(tmp_path / "merged")) == index["total_runs"]
 
 
 def test_an_index_that_points_outside_its_directory_is_refused(
