@@ -530,7 +530,9 @@ def _converter(annotation: Any, metadata: tuple[Any, ...] = ()) -> _Converter | 
     if get_origin(annotation) is list:
         item = get_args(annotation)[0]
         if isinstance(item, type) and issubclass(item, WireModel):
-            return _write_models
+            return _write_models(item)
+        if get_origin(item) is dict:
+            return _write_maps
         return _write_plain_list(_plain_type(item)) if _converter(item) is None else _write_any
     if get_origin(annotation) is dict and _converter(get_args(annotation)[1]) is None:
         return _write_plain_map(_plain_type(get_args(annotation)[1]))
@@ -554,13 +556,26 @@ def _write_model(value: Any, problems: Problems, where: str) -> JSON:
     return None if value is None else value.to_wire(problems, where)
 
 
-def _write_models(value: Any, problems: Problems, where: str) -> JSON:
-    return [item.to_wire(problems, f"{where}[{i}]") for i, item in enumerate(value)]
+# Lists and maps can be edited in place, past the model's validation: what does not fit
+# makes `to_wire` validate the whole model again, and that names the field.
+
+
+def _write_models(items: type[WireModel]) -> _Converter:
+    def write(value: Any, problems: Problems, where: str) -> JSON:
+        if not all([isinstance(item, items) for item in value]):  # noqa: C419 - as in `_all_fit`
+            raise TypeError(where)
+        return [item.to_wire(problems, f"{where}[{i}]") for i, item in enumerate(value)]
+
+    return write
+
+
+def _write_maps(value: Any, problems: Problems, where: str) -> JSON:
+    if not all(isinstance(item, Mapping) for item in value):
+        raise TypeError(where)
+    return jsonable(value, problems, where)
 
 
 def _write_plain_list(items: type) -> _Converter:
-    # Lists and maps can be edited in place, past the model's validation: what does not fit
-    # makes `to_wire` validate the whole model again, and that names the field.
     def write(value: Any, problems: Problems, where: str) -> JSON:
         if type(value) is not list or not _all_fit(value, items):
             raise TypeError(where)

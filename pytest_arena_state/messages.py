@@ -254,7 +254,8 @@ class ToolResult(WireModel):
 
     @model_validator(mode="after")
     def _read_newer_arena(self) -> Self:
-        if not self.content and self.parts:
+        # A part that was put there as a mapping is none yet; it is when the result is written.
+        if not self.content and self.parts and all(isinstance(part, ContentPart) for part in self.parts):
             # Not by assignment, which would validate again without end.
             self.__dict__["content"] = _joined_text(self.parts, "")
         return self

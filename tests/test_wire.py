@@ -26,7 +26,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from pytest_arena_state import CostInfo, Message, RunMetadata, RunResult, Summary, ToolStats
+from pytest_arena_state import ContentPart, CostInfo, Message, RunMetadata, RunResult, Summary, ToolResult, ToolStats
 from pytest_arena_state._text import shortened
 from pytest_arena_state._times import format_time, nanoseconds, parse_duration, parse_time
 from pytest_arena_state._wire import dumps, jsonable, loads, without_collections
@@ -527,6 +527,40 @@ def test_a_mapping_that_was_put_where_a_model_belongs_is_taken() -> None:
     cast("list[Any]", message.tool_calls).append({"id": "1", "name": "t", "args": {}})
 
     assert message.to_dict()["tool_calls"] == [{"id": "1", "name": "t", "args": {}}]
+
+
+def test_another_model_than_the_lists_is_an_error_that_names_the_field() -> None:
+    """What it would write is a tool's call without arguments, and nothing says so."""
+    message = Message(role="assistant")
+
+    cast("list[Any]", message.tool_calls).append(ToolResult(id="1", name="t", content="found"))
+
+    with pytest.raises(ValidationError, match=r"tool_calls\.0"):
+        message.to_dict()
+
+
+def test_a_line_item_that_is_no_map_is_an_error_that_names_the_field() -> None:
+    """A report with one cannot be read."""
+    message = Message(role="assistant", cost_info=CostInfo(breakdown=[{"unit": "images", "usd": 0.1}]))
+    assert message.cost_info is not None
+
+    cast("list[Any]", message.cost_info.breakdown).append("0.1")
+
+    with pytest.raises(ValidationError, match=r"breakdown\.1"):
+        message.to_dict()
+
+
+def test_mappings_that_were_put_into_both_lists_of_parts_are_taken() -> None:
+    message = Message(role="tool", tool_result=ToolResult(id="1", name="t"), parts=[ContentPart.from_text("a")])
+    assert message.tool_result is not None
+
+    for parts in (message.parts, message.tool_result.parts):
+        cast("list[Any]", parts).append({"type": "text", "text": "found"})
+
+    written = message.to_dict()
+    assert written["tool_result"]["content"] == "found"
+    assert [part["text"] for part in written["parts"]] == ["a", "found"]
+    assert Message.from_dict(written).to_dict() == written
 
 
 def test_a_count_keeps_its_type() -> None:
