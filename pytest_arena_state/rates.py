@@ -80,7 +80,7 @@ def mean(values: Sequence[float]) -> float | None:
     try:
         return math.fsum(values) / len(values)
     except OverflowError:  # a file of results may say any number of dollars
-        return math.fsum(value / len(values) for value in values)
+        return _scaled_sum(values) / len(values) * _SCALE
 
 
 def exact_sum(values: Iterable[float]) -> float:
@@ -89,7 +89,14 @@ def exact_sum(values: Iterable[float]) -> float:
     try:
         return math.fsum(given)
     except OverflowError:
-        return math.fsum(value / len(given) for value in given) * len(given)
+        return _scaled_sum(given) * _SCALE
+
+
+_SCALE = 2.0**64  # more than there are values
+
+
+def _scaled_sum(values: Iterable[float]) -> float:
+    return math.fsum(value / _SCALE for value in values)
 
 
 def fisher_exact(passed: int, total: int, other_passed: int, other_total: int) -> float:
