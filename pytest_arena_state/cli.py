@@ -1,7 +1,8 @@
 """The ``arena-state`` command: read results, and finish the work of sessions that died.
 
 Exit status: 0 when all went well, 1 when something is wrong with the results or a condition of ``--fail-on`` holds,
-2 when the command could not be understood. Output that nobody reads any more ends the command quietly.
+2 when the command could not be understood. Output that nobody reads any more ends the command quietly, and with the
+status that it would have had.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from . import __version__
 from ._text import plural, printable
@@ -40,10 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.parser.error(f"unrecognized arguments: {printable(' '.join(unknown), 200)}")
     try:
         status = int(options.verb(options))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _look_away()
-        return 0
+        _write(sys.stdout, "")
     except ConfigurationError as error:
         return _complain(error, status=2)
     except (OSError, ValueError) as error:
@@ -57,14 +55,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _complain(error: BaseException, *, status: int) -> int:
     with suppress(OSError):
-        sys.stderr.write(f"arena-state: {printable(_reason(error), 1000)}\n")
+        _warn(printable(_reason(error), 1000))
     return status
 
 
-def _look_away() -> None:
-    """Whoever read our output has seen enough; the interpreter would complain when it flushes at its end."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _write(stream: TextIO, text: str) -> bool:
+    """Write, and say whether anybody still reads; a condition that holds must fail the command even so."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        # The interpreter would complain when it flushes at its end.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return False
+    return True
 
 
 def _reason(error: BaseException) -> str:
@@ -201,8 +206,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
+def _say(text: str) -> bool:
+    return _write(sys.stdout, f"{text}\n")
+
+
+def _warn(text: str) -> bool:
+    return _write(sys.stderr, f"arena-state: {text}\n")
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -230,7 +239,7 @@ def _report(options: argparse.Namespace) -> int:
     path = write_report(options.path, options.output, options.format, baseline=options.baseline)
     _say(f"wrote {printable(str(path), 1000)}")
     if options.baseline and format_of(path, options.format).module not in ("html", "markdown"):
-        sys.stderr.write("arena-state: only html and md show changes against a baseline\n")
+        _warn("only html and md show changes against a baseline")
     return 0
 
 
@@ -252,7 +261,7 @@ def _compare(options: argparse.Namespace) -> int:
     else:
         _say(text.rstrip("\n"))
     for reason in violated:
-        sys.stderr.write(f"arena-state: {printable(reason)}\n")
+        _warn(printable(reason))
     return 1 if violated else 0
 
 
@@ -295,9 +304,9 @@ def _merge(options: argparse.Namespace) -> int:
     for problem in outcome.problems:
         for copy in copies:
             problem = problem if copy is None else copy.shown(problem)
-        sys.stderr.write(f"arena-state: {printable(problem, 1000)}\n")
+        _warn(printable(problem, 1000))
     if options.expect is not None and whole != options.expect:
-        sys.stderr.write(f"arena-state: {plural(options.expect, 'whole input')} expected, {whole} there\n")
+        _warn(f"{plural(options.expect, 'whole input')} expected, {whole} there")
         return 1
     return 1 if outcome.problems else 0
 
@@ -336,7 +345,8 @@ def _validate(options: argparse.Namespace) -> int:
         files += not finding.of_run
         if finding.problem:
             wrong += 1
-            _say(f"{printable(finding.file, 1000)}: {printable(finding.problem, 1000)}")
+            if not _say(f"{printable(finding.file, 1000)}: {printable(finding.problem, 1000)}"):
+                return 1  # nobody wants to know what else is wrong
     within = f" and {plural(runs, 'run')} within" if runs else ""
     _say(f"{plural(files, 'file')}{within} checked, {wrong:,} wrong")
     return 1 if wrong else 0

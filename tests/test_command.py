@@ -168,8 +168,10 @@ def run(*words: str, cwd: Path, **keywords: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **keywords)  # type: ignore[call-overload,no-any-return]
 
 
-@pytest.mark.parametrize("words", [("show", "many.jsonl"), ("schema",), ("validate", "many.jsonl")])
-def test_output_that_nobody_reads_ends_the_command_quietly(there: Path, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("words", "status"), [(("show", "many.jsonl"), 0), (("schema",), 0), (("validate", "many.jsonl"), 1)]
+)
+def test_output_that_nobody_reads_ends_the_command_quietly(there: Path, words: tuple[str, ...], status: int) -> None:
     """`arena-state show results | head -3` must not end in a stack of calls."""
     with (there / "many.jsonl").open("w", encoding="utf-8") as out:
         for number in range(3000):
@@ -182,7 +184,32 @@ def test_output_that_nobody_reads_ends_the_command_quietly(there: Path, words: t
     said = command.stderr.read()
     command.stderr.close()
 
-    assert (command.wait(), said) == (0, b"")
+    assert (command.wait(), said) == (status, b"")
+
+
+@pytest.mark.parametrize(
+    ("words", "stream"),
+    [
+        (("compare", "runs.jsonl", "failed.jsonl", "--fail-on", "new-failures"), "stdout"),
+        (("compare", "runs.jsonl", "failed.jsonl", "--fail-on", "new-failures"), "stderr"),
+        (("validate", "cut.jsonl"), "stdout"),
+        (("merge", "runs.jsonl", "nowhere", "-o", "merged"), "stderr"),
+        (("show", "nowhere"), "stderr"),
+    ],
+)
+def test_output_that_nobody_reads_hides_no_failure(there: Path, words: tuple[str, ...], stream: str) -> None:
+    """`set -o pipefail; arena-state compare … --fail-on … | head` must stop the job that it is there to stop."""
+    (there / "failed.jsonl").write_text(RUN.replace('"Messages"', '"Error": "x", "Messages"'), encoding="utf-8")
+    command = run(*words, cwd=there)
+    assert command.stdout is not None
+    assert command.stderr is not None
+    closed, other = (command.stdout, command.stderr) if stream == "stdout" else (command.stderr, command.stdout)
+
+    closed.close()
+    other.read()
+    other.close()
+
+    assert command.wait() == 1
 
 
 def test_a_terminal_that_shows_little_ends_no_command(there: Path) -> None:
