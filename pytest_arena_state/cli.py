@@ -237,7 +237,8 @@ def _report(options: argparse.Namespace) -> int:
     from .reporters import format_of, write_report
 
     path = write_report(options.path, options.output, options.format, baseline=options.baseline)
-    _say(f"wrote {printable(str(path), 1000)}")
+    if path.is_file():  # else it may be our own output that has the report
+        _say(f"wrote {printable(str(path), 1000)}")
     if options.baseline and format_of(path, options.format).module not in ("html", "markdown"):
         _warn("only html and md show changes against a baseline")
     return 0

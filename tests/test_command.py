@@ -369,3 +369,12 @@ def test_a_closed_output_is_no_reason_for_a_traceback(there: Path) -> None:
     done = subprocess.run(["sh", "-c", f"{command} >&-"], capture_output=True, text=True, check=False, cwd=there)
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/fd/1").exists(), reason="there is no /dev/fd")
+def test_a_report_on_the_output_has_nothing_else_in_it(there: Path) -> None:
+    command = run("report", "runs.jsonl", "--format", "csv", "-o", "/dev/fd/1", cwd=there)
+    out, err = command.communicate()
+
+    assert (command.returncode, err) == (0, b"")
+    assert [line.partition(b",")[0] for line in out.splitlines()] == [b"stem", b"a", b"b"]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
 from ..errors import ConfigurationError
-from ..target import is_url
+from ..target import is_url, where_it_leads
 
 if TYPE_CHECKING:
     from .source import Source
@@ -84,7 +84,8 @@ def write_report(
 
     Args:
         source: Results on disk, or a source that was opened.
-        out: The report; its folder is made where it is missing.
+        out: The report; its folder is made where it is missing. A link stays, and the report is where it leads; what
+            is no file, such as a pipe or ``/dev/stdout``, is written to and never replaced.
         format: One of `FORMATS`; by the ending of ``out`` when None.
         baseline: Results to show the change against.
 
@@ -104,12 +105,17 @@ def write_report(
     write = format_of(path, format).write
     opened = source if isinstance(source, Source) else open_source(source)
     before = baseline if baseline is None or isinstance(baseline, Source) else open_source(baseline)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with path.open("wb") as stream:
+            write(opened, stream, baseline=before)
+        return path
+    place = where_it_leads(path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    staged = place.with_name(f"{place.name}.{os.getpid()}.tmp")
     try:
         with staged.open("wb") as stream:
             write(opened, stream, baseline=before)
-        staged.replace(path)
+        staged.replace(place)
     except BaseException as error:
         with suppress(OSError):
             staged.unlink()

@@ -1,6 +1,8 @@
 """What a reporter gets: rows and runs that belong together, from every form of results."""
 
 import json
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -160,3 +162,33 @@ def test_a_report_that_fails_leaves_the_old_one(tmp_path: Path, suite: list[RunR
 
     assert out.read_text(encoding="utf-8") == "old"
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_report_goes_where_a_link_leads(on_disk: Path, tmp_path: Path) -> None:
+    """`latest.html` that leads into a web server's folder must not turn into a file beside it."""
+    shown, link = tmp_path / "www" / "arena.md", tmp_path / "latest.md"
+    shown.parent.mkdir()
+    link.symlink_to(shown)
+
+    write_report(on_disk, link)
+
+    assert link.is_symlink()
+    assert shown.read_text(encoding="utf-8").startswith("# Arena results")
+    assert [each.name for each in shown.parent.iterdir()] == ["arena.md"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes in folders")
+def test_a_report_is_written_into_a_pipe_and_does_not_replace_it(on_disk: Path, tmp_path: Path) -> None:
+    """Root, as in most containers, may replace `/dev/stdout` by a file; whoever writes there later writes into that."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+
+    write_report(on_disk, pipe, "csv")
+    reader.join(10)
+
+    assert pipe.is_fifo()
+    assert read
+    assert read[0].startswith(b"stem,run_id,")
