@@ -404,6 +404,23 @@ def test_a_run_is_copied_as_json(report: Report, context: Any, suite: list[RunRe
     assert json.loads(page.evaluate("navigator.clipboard.readText()")) == suite[0].to_dict()
 
 
+def test_long_numbers_keep_their_digits(opened: Callable[..., Report], make_run: Callable[..., RunResult]) -> None:
+    """An order's id that ends in other digits than the test saw sends whoever looks for it astray."""
+    call = {"id": "c", "name": "find", "args": {"order": 1234567890123456789, "weight": 1.5}}
+    result = {"id": "c", "name": "find", "content": '{"parcel": 9007199254740993, "sum": 12.340000000000000001}'}
+    messages = [{"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_result": result}]
+    page = opened(Source.of([make_run("ids", Messages=messages)])).open("#run=ids")
+    page.wait_for_selector(".call")
+
+    assert page.locator(".call pre").all_inner_texts() == [
+        '{ "order": 1234567890123456789, "weight": 1.5 }',
+        '{ "parcel": 9007199254740993, "sum": 12.340000000000000001 }',
+    ]
+    page.evaluate("navigator.clipboard.writeText = async (text) => { globalThis.copied = text; }")
+    page.get_by_role("button", name="Copy as JSON").click()
+    assert json.loads(page.evaluate("copied"))["Messages"][0]["tool_calls"][0]["args"] == call["args"]
+
+
 def test_a_link_to_what_is_shown_is_copied(report: Report, context: Any) -> None:
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = report.open("#run=with-tools&turn=2&status=failed")

@@ -31,7 +31,17 @@ function restore(value, texts) {
   if (value && typeof value === "object") for (const key of Object.keys(value)) value[key] = restore(value[key], texts);
   return value;
 }
-const runOf = (lines, row) => restore(JSON.parse(frameOf(lines, row)), JSON.parse(textsOf(lines, row)));
+/** A number with the digits that were written: an order's id of 19 digits must not end in zeros. */
+class Exact extends Number {
+  constructor(value, source) { super(value); this.source = source; }
+  toString() { return this.source; }
+  toJSON() { return JSON.rawJSON(this.source); }
+}
+function parse(text) {
+  if (!JSON.rawJSON || !/\d[\d.]{15}|\de\+?\d{3}/i.test(text)) return JSON.parse(text); // browsers before 2025 round
+  return JSON.parse(text, (key, value, { source } = {}) => (typeof value === "number" && String(value) !== source && (!Number.isFinite(value) || source.replace(/\D/g, "").length > 15) ? new Exact(value, source) : value));
+}
+const runOf = (lines, row) => restore(parse(frameOf(lines, row)), JSON.parse(textsOf(lines, row)));
 const load = async (row) => runOf(await chunk(row.chunk), row);
 
 let data, rows, byStem;

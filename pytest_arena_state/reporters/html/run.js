@@ -48,7 +48,7 @@ const said = (text) => long(text, h("div", { class: "said", dir: "auto" }));
 const block = (text) => long(text, h("pre", { tabindex: "0", dir: "auto" }));
 function output(text) {
   // What is JSON is laid out as JSON.
-  if (/^\s*[[{]/.test(text) && text.length < 200000) try { return coloured(JSON.parse(text)); } catch { /* it only looked like it */ }
+  if (/^\s*[[{]/.test(text) && text.length < 200000) try { return coloured(parse(text)); } catch { /* it only looked like it */ }
   return said(text);
 }
 const fold = (label, ...content) => h("details", {}, h("summary", {}, label), content);
