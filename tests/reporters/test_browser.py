@@ -641,6 +641,35 @@ def test_hidden_characters_are_shown(opened: Callable[..., Report], hostile: Sou
     assert not re.search("[\u202a-\u202e\x1b\u200b]", text)
 
 
+def test_letters_that_only_programs_read_are_shown(
+    opened: Callable[..., Report], make_run: Callable[..., RunResult]
+) -> None:
+    """Tag characters spell whole orders to a model, and nobody sees them; the Markdown shows them, too."""
+    messages = [{"role": "user", "content": "hello" + "".join(chr(0xE0000 + ord(letter)) for letter in "hi") + " you"}]
+    page = opened(Source.of([make_run("tags", Messages=messages)])).open("#run=tags")
+    page.wait_for_selector(".said")
+
+    assert page.text_content(".said") == "helloU+E0068U+E0069 you"
+
+
+def test_no_letter_is_cut_in_two(opened: Callable[..., Report], make_run: Callable[..., RunResult]) -> None:
+    """Japanese and Chinese have no spaces, and emoji stand anywhere in them."""
+    text = "\u304a" + "\U0001f600" * 1500
+    report = opened(Source.of([make_run("emoji", "error", Error=text, Messages=[{"role": "user", "content": text}])]))
+    page = report.open("#q=" + "\U0001f600" * 2)
+    page.wait_for_selector(".why mark")
+    halves = (
+        "[...document.querySelectorAll('main *')].flatMap(each => [...each.childNodes])"
+        ".filter(each => each.nodeType === 3 && !each.data.isWellFormed()).map(each => each.data)"
+    )
+
+    assert page.evaluate(halves) == []
+    page.locator(".runs a").first.click()
+    page.wait_for_selector(".said")
+    assert page.evaluate(halves) == []
+    assert page.text_content(".said") == text
+
+
 def test_text_from_right_to_left_is_set_so(opened: Callable[..., Report], hostile: Source) -> None:
     page = opened(hostile).open()
     page.locator(".runs a").first.click()

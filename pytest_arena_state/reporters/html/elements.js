@@ -13,7 +13,7 @@ const KEPT = 6; // blocks of conversations that stay decoded
 const SIGN = { passed: "✓", failed: "✗", error: "!", skipped: "–" };
 const IMAGES = ["image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/bmp"];
 // Controls, and what turns the direction of text or cannot be seen: shown by name.
-const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/;
+const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|\udb40[\udc00-\udc7f]/;
 const HIDDEN_ALL = new RegExp(HIDDEN.source, "g");
 const $ = (id) => document.getElementById(id);
 
@@ -43,7 +43,7 @@ function visible(text) {
     if (match.index > from) nodes.push(breakable(text.slice(from, match.index)));
     const code = match[0].codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
     nodes.push(h("span", { class: "hidden-char" }, `U+${code}`));
-    from = match.index + 1;
+    from = match.index + match[0].length;
   }
   nodes.push(breakable(text.slice(from).replace(HIDDEN_ALL, "\ufffd")));
   return nodes;
@@ -51,10 +51,12 @@ function visible(text) {
 function breakable(text) {
   if (text.length < UNBROKEN || !/\S{500}/.test(text)) return [text];
   const nodes = [];
-  for (let from = 0; from < text.length; from += UNBROKEN) nodes.push(text.slice(from, from + UNBROKEN), h("wbr"));
+  for (let from = 0, to; from < text.length; from = to) nodes.push(text.slice(from, (to = between(text, from + UNBROKEN))), h("wbr"));
   return nodes;
 }
-const capped = (text) => ((text = String(text)).length > NAME ? `${text.slice(0, NAME)}…` : text);
+/** A place that is not within a letter of two units, such as an emoji, whose halves would be shown as damage. */
+const between = (text, at) => (/[\ud800-\udbff]/.test(text[at - 1] ?? "") && /[\udc00-\udfff]/.test(text[at] ?? "") ? at - 1 : at);
+const capped = (text) => ((text = String(text)).length > NAME ? `${text.slice(0, between(text, NAME))}…` : text);
 /** A name, which must not turn the text around it. */
 const name = (text) => h("bdi", {}, visible(capped(text)));
 /** An id, which may break after the signs that join its parts. */

@@ -29,7 +29,7 @@ function long(text, element) {
   const cut = (at) => {
     if (at >= text.length) return text.length;
     const line = text.lastIndexOf("\n", at) + 1;
-    return line > at - 2000 ? line : /[\ud800-\udbff]/.test(text[at - 1]) ? at - 1 : at;
+    return line > at - 2000 ? line : between(text, at);
   };
   let shown = cut(FOLD);
   element.append(h("div", { class: "piece" }, visible(text.slice(0, shown))));

@@ -15,7 +15,8 @@ function snippet(text, needle) {
   const at = text.toLowerCase().indexOf(needle);
   if (at < 0) return null;
   const flat = (piece) => piece.replace(/\s+/g, " ");
-  return [flat(text.slice(Math.max(0, at - 60), at)), flat(text.slice(at, at + needle.length)), flat(text.slice(at + needle.length, at + needle.length + 80))];
+  const end = at + needle.length;
+  return [flat(text.slice(between(text, Math.max(0, at - 60)), at)), flat(text.slice(at, end)), flat(text.slice(end, between(text, end + 80)))];
 }
 
 let searching = 0, searched = "";
