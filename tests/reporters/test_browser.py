@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from pytest_arena_state.models import RunResult
+from pytest_arena_state.models import RunResult, ToolStats
 from pytest_arena_state.reporters import write_report
 from pytest_arena_state.reporters.source import Source
 
@@ -201,6 +201,33 @@ def test_search_looks_into_names_and_messages(report: Report) -> None:
     report.wait_for_list()
     page.fill("#q", "THIRD")
     report.wait_for_list("third")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        '"order": "T-1001"',
+        '"order":"T-1001"',
+        '"note": "left with the neighbour of number 7"',
+        "look_up {",
+        '"order": "T-1001", "note"',
+    ],
+)
+def test_search_finds_arguments_as_they_are_written(
+    opened: Callable[..., Report], make_run: Callable[..., RunResult], words: str
+) -> None:
+    """What is searched for was copied from the page, or from a log."""
+    args = {"order": "T-1001", "note": "left with the neighbour of number 7"}
+    call = {"id": "c", "name": "look_up", "args": args}
+    runs = [make_run("other"), make_run("called", Messages=[{"role": "assistant", "tool_calls": [call]}])]
+    runs[1].tool_stats = ToolStats(total_calls=1, by_tool={"look_up": 1})
+    report = opened(Source.of(runs))
+    page = report.open()
+
+    page.fill("#q", words)
+    report.wait_for_list("called")
+
+    assert page.text_content(".runs mark") == words
 
 
 def test_a_run_that_was_found_shows_where(report: Report) -> None:

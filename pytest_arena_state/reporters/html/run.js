@@ -2,9 +2,10 @@
 
 let addresses = []; // blob: addresses of the images that are shown
 const json = (value) => JSON.stringify(value, null, 2) ?? "";
+const onOneLine = (value) => json(value).replace(/\n\s*/g, " ");
 /** For people: what fits on a line stands on one. */
 function laidOut(value) {
-  const line = json(value).replace(/\n\s*/g, " ");
+  const line = onOneLine(value);
   return line.length <= ONE_LINE ? line : json(value);
 }
 

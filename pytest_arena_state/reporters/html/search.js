@@ -5,7 +5,10 @@ function* texts(run) {
     if (message.content) yield message.content;
     if (message.reasoning?.text) yield message.reasoning.text;
     if (message.tool_result) { yield message.tool_result.content ?? ""; if (message.tool_result.error) yield message.tool_result.error; }
-    for (const call of message.tool_calls ?? []) yield `${call.name} ${typeof call.args === "string" ? call.args : JSON.stringify(call.args)}`;
+    for (const call of message.tool_calls ?? []) {
+      yield `${call.name} ${typeof call.args === "string" ? call.args : JSON.stringify(call.args)}`;
+      if (typeof call.args !== "string") yield onOneLine(call.args); // as the page shows it, with spaces
+    }
     for (const part of message.parts ?? []) if (part.text && part.text !== message.content) yield part.text;
   }
   yield run.Error;
@@ -31,6 +34,7 @@ async function search() {
   if (!wanted) return;
   const hits = new Map();
   const written = JSON.stringify(needle).slice(1, -1);
+  const inArguments = /["{[]/.test(needle); // which are JSON themselves, and whose texts stand elsewhere
   const members = new Map();
   for (const row of rows) { if (!members.has(row.chunk)) members.set(row.chunk, []); members.get(row.chunk).push(row); }
   let shownAt = performance.now();
@@ -39,7 +43,7 @@ async function search() {
     if (mine !== searching) return;
     for (const row of members.get(number) ?? []) {
       // The text of the JSON first: parsing is ten times slower than looking.
-      if (!textsOf(lines, row).toLowerCase().includes(written) && !frameOf(lines, row).toLowerCase().includes(written)) continue;
+      if (!(inArguments && row.toolCalls) && !textsOf(lines, row).toLowerCase().includes(written) && !frameOf(lines, row).toLowerCase().includes(written)) continue;
       for (const text of texts(runOf(lines, row))) {
         const hit = text && snippet(text, needle);
         if (hit) { hits.set(row.stem, hit); break; }
