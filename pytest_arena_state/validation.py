@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .index import IndexRow
 
 _LISTED = 3  # problems that are named for one file
+_COUNTS = ("input_tokens", "output_tokens", "cached_tokens", "duration_ns")
 
 
 @dataclass(frozen=True)
@@ -156,10 +158,13 @@ def _problem_of_row(text: bytes, row: IndexRow | None) -> str:
 
 def row_of_anybody(run: dict[str, JSON]) -> dict[str, JSON]:
     """The row in an index of a run in which `problem_of_run` finds nothing, whoever has written it."""
-    try:
-        return document.row_of(run)
-    except (AttributeError, TypeError, KeyError):  # nulls, which stand for empty values
-        return document.row_of(RunResult.from_dict(run).to_dict())
+    # Others may write nulls, which stand for empty values, and numbers as texts; through the model all are read.
+    with suppress(AttributeError, TypeError, KeyError):
+        row = document.row_of(run)
+        plain = type(row["cost_usd"]) in (int, float) and all(type(row[key]) is int for key in _COUNTS)
+        if plain and None not in row["labels"].values():
+            return row
+    return document.row_of(RunResult.from_dict(run).to_dict())
 
 
 def _problem_of_index(file: Path) -> str:

@@ -378,3 +378,20 @@ def test_a_report_on_the_output_has_nothing_else_in_it(there: Path) -> None:
 
     assert (command.returncode, err) == (0, b"")
     assert [line.partition(b",")[0] for line in out.splitlines()] == [b"stem", b"a", b"b"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"Labels": {"pytest.attempt": None, "pytest.nodeid": None, "tier": None}},
+        {"Cost": {"input_tokens": "3", "output_tokens": 2.0, "total_cost_usd": "0.5"}, "Duration": 7.0},
+    ],
+)
+def test_a_merge_reads_what_every_verb_reads(whole: Path, fields: dict[str, object]) -> None:
+    """Nothing that `show` and `validate` take may end a merge in a stack of calls, or make results of it that lie."""
+    run = json.loads((whole / "one.json").read_bytes())
+    (whole / "odd.jsonl").write_text(json.dumps({**run, **fields}) + "\n", encoding="utf-8")
+
+    assert main(["validate", "odd.jsonl"]) == 0
+    assert main(["merge", "odd.jsonl", "-o", "out.jsonl"]) == 0
+    assert main(["validate", "out.jsonl"]) == 0
