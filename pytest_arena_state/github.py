@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .reporters import markdown
+from .reporters.text import visible
 
 if TYPE_CHECKING:
     from .reporters.source import Source
@@ -45,7 +46,7 @@ def failure_annotations(source: Source) -> Iterator[str]:
 
 
 def _data(text: str) -> str:
-    return text[:4000].replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return visible(text[:4000]).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:

@@ -291,6 +291,23 @@ def test_a_session_writes_the_reports_that_were_asked_for(
     assert all("assert 2 != 2" in line for line in errors)
 
 
+def test_an_annotation_cannot_steer_the_terminal(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It tells what a model said, in the log of a job and on the terminal of whoever tries the job's command."""
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path / "step.md"))
+    pytester.makepyfile(
+        """
+        def test_a(arena_run):
+            arena_run.user("hi")
+            raise RuntimeError("\\x1b]0;title\\x07 100% \\u202e")
+        """
+    )
+
+    result = pytester.runpytest_subprocess("-p", "no:xdist", "--arena-results=out", "--arena-github", "--tb=no", "-q")
+
+    (line,) = (line for line in result.outlines if line.startswith("::error "))
+    assert line.endswith("::RuntimeError: \u241b]0;title\u2407 100%25 \u27e8U+202E\u27e9")
+
+
 def test_a_report_that_cannot_be_written_changes_nothing_else(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
