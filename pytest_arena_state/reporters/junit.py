@@ -21,6 +21,8 @@ from .._times import format_time
 from .source import Reported, Source, reason_of
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ..models import RunResult
 
 # Not in XML 1.0, not even as a reference.
@@ -39,7 +41,7 @@ def write(source: Source, stream: BinaryIO, *, baseline: Source | None = None) -
         stream.write(b'<?xml version="1.0" encoding="utf-8"?>\n')
         stream.write(f'<testsuites name="Arena Test Results" {total.attributes(skipped=False)}>\n'.encode())
         for scenario, suite in sorted(suites.items()):
-            began = f" timestamp={_quoted(suite.began)}" if suite.began else ""
+            began = f" timestamp={_quoted(format_time(suite.began))}" if suite.began is not None else ""
             stream.write(f"  <testsuite name={_quoted(scenario)} {suite.attributes()}{began}>\n".encode())
             for offset, length in zip(suite.places[::2], suite.places[1::2], strict=True):
                 spool.seek(offset)
@@ -54,7 +56,7 @@ class Suite:
     def __init__(self) -> None:
         self.tests = self.failures = self.errors = self.skipped = 0
         self.nanoseconds = 0
-        self.began = ""
+        self.began: datetime | None = None
         self.places = array("q")  # an offset and a length for each
 
     def add(self, other: Suite) -> None:
@@ -83,9 +85,9 @@ def _spool(source: Source, spool: IO[bytes]) -> dict[str, Suite]:
         suite.errors += status == "error"
         suite.skipped += status == "skipped"
         suite.nanoseconds += each.row.duration_ns
-        if each.run.start_time is not None:
-            began = format_time(each.run.start_time)
-            suite.began = min(suite.began or began, began)
+        began = each.run.start_time
+        if began is not None and (suite.began is None or began < suite.began):
+            suite.began = began
         xml = "".join(_test_case(each)).encode("utf-8", "replace")
         spool.write(xml)
         suite.places.extend((offset, len(xml)))

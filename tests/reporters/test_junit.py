@@ -42,6 +42,16 @@ def test_the_counts_are_those_of_the_cases(source: Source, written: Written) -> 
             assert suite.get(key) == str(len(suite.findall(f"testcase/{tag}")))
 
 
+def test_a_suite_began_with_its_first_run_in_whatever_zone(
+    make_run: Callable[..., RunResult], written: Written
+) -> None:
+    """Shards of a merge come from machines in different zones, whose times do not sort as texts."""
+    times = ["2026-05-01T09:00:00Z", "2026-05-01T10:30:00+02:00", "2026-05-01T09:00:00.5Z"]
+    root = written(Source.of([make_run(f"{n}", StartTime=time) for n, time in enumerate(times)]))
+
+    assert root[0].get("timestamp") == times[1]
+
+
 def test_a_failure_says_what_failed(source: Source, written: Written) -> None:
     root = written(source)
 
