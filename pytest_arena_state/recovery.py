@@ -112,6 +112,8 @@ def _find(given: Path, shown: str) -> tuple[list[Path], Target]:
         return _sessions(given), Target(wanted, _shown(wanted))
     if not given.name:
         raise ResultsError(shown, "the path of results, or a folder of journals, was wanted")
+    if given.name.endswith(".journals") and not given.exists():
+        raise ResultsError(shown, "nothing is there: journals go when their session has published its results")
     target = Target(given, shown)
     if target.journals.is_dir():
         return _sessions(target.journals), target

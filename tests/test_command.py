@@ -78,6 +78,7 @@ WRONG: list[tuple[str, int, str]] = [
     ("merge runs.jsonl --expect two -o out", 2, "wanted a whole number from 0 on, not 'two'"),
     ("recover /", 1, "/: the path of results, or a folder of journals, was wanted"),
     ("merge runs.jsonl -o /", 1, "'/' has no name: a directory, a .jsonl or a .json was wanted"),
+    ("recover runs.jsonl.journals", 1, "runs.jsonl.journals: nothing is there: journals go when their session has"),
     ("recover nowhere", 1, "nowhere: nothing is there, and no 'nowhere.journals' beside it"),
     ("validate nowhere", 1, "nowhere: nothing is there"),
     ("schema runs", 2, "invalid choice: 'runs'"),
