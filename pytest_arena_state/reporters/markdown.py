@@ -103,6 +103,11 @@ def _completeness(source: Source) -> Iterator[str]:
 def _matrix(cells: list[Cell], changes: Mapping[tuple[str, str], CellComparison]) -> Iterator[str]:
     by_place = {(cell.scenario_id, cell.provider_id): cell for cell in cells}
     providers = sorted({cell.provider_id for cell in cells})
+    if len(providers) > _COLUMNS:
+        worst: dict[str, float] = {}
+        for cell in cells:
+            worst[cell.provider_id] = max(_badness(cell), worst.get(cell.provider_id, 0.0))
+        providers.sort(key=lambda each: -worst[each])
     scenarios = sorted(
         {cell.scenario_id for cell in cells},
         key=lambda each: (-max(_badness(by_place.get((each, provider))) for provider in providers), each),

@@ -31,6 +31,16 @@ def test_the_matrix_begins_with_what_did_worst(source: Source) -> None:
     ]
 
 
+def test_a_matrix_of_too_many_providers_shows_those_that_did_worst(make_run: Callable[..., RunResult]) -> None:
+    """It says that what is left out did better."""
+    runs = [make_run(f"r{n}", "failed" if n == 14 else "passed", ProviderID=f"p{n:02}") for n in range(15)]
+    text = render_summary(Source.of(runs))
+
+    header = next(line for line in text.splitlines() if line.startswith("| scenario"))
+    assert re.findall(r"p\d\d", header) == ["p14", *(f"p{n:02}" for n in range(11))]
+    assert "3 more providers not shown" in text
+
+
 def test_what_did_not_pass_is_listed_errors_first_with_the_reason(source: Source) -> None:
     text = render_summary(source)
 
