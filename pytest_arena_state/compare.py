@@ -311,7 +311,9 @@ def _new_failures(new: Cell, base: Cell | None) -> tuple[Case, ...]:
 
 def _fixed(new: Cell, base: Cell) -> tuple[Case, ...]:
     failed_before = {case for case, tally in base.cases.items() if tally.failing}
-    return _cases(new, (case for case, tally in new.cases.items() if not tally.failing and case in failed_before))
+    # An attempt that failed and was run again may have been skipped then: it failed no more, and passed neither.
+    passing = (case for case, tally in new.cases.items() if tally.passed and not tally.failing)
+    return _cases(new, (case for case in passing if case in failed_before))
 
 
 def _flaky(new: Cell) -> tuple[Case, ...]:

@@ -65,6 +65,13 @@ def test_fishers_test_takes_thousands_of_runs() -> None:
     assert fisher_exact(9_500, 10_000, 9_000, 10_000) < 1e-30
 
 
+def test_a_rerun_that_was_skipped_fixes_nothing() -> None:
+    skipped = [trial("failed", superseded=True), trial("skipped")]
+
+    assert compare(trials(0, 1), skipped).fixed == ()
+    assert len(compare(trials(0, 1), [trial("failed", superseded=True), trial()]).fixed) == 1
+
+
 def test_a_change_from_nothing_is_infinite_and_null_in_json() -> None:
     change = Change(0.0, 1.0)
 
