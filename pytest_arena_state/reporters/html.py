@@ -231,8 +231,8 @@ def _row(each: Reported, packed: _Packed, line: int) -> list[Any]:
         tables["scenarios"].number(row.scenario_id),
         tables["providers"].number(row.provider_id),
         tables["regions"].number(row.region),
-        # Rounded where nobody looks: the conversation has the exact numbers.
-        float(f"{row.cost_usd:.6g}"),
+        # Rounded where nobody looks, also in a sum: the conversation has the exact numbers.
+        float(f"{row.cost_usd:.6g}") if abs(row.cost_usd) < 1 else round(row.cost_usd, 6),
         row.input_tokens,
         row.output_tokens,
         row.cached_tokens,

@@ -85,6 +85,15 @@ def test_the_overview_has_a_row_for_each_run(source: Source, tmp_path: Path) -> 
     assert [(row[0], statuses[row[2]]) for row in overview["rows"]] == [(each.stem, each.row.status) for each in source]
 
 
+def test_costs_add_up_to_what_every_report_says(make_run: Callable[..., RunResult], tmp_path: Path) -> None:
+    costs = [1_000_003.33, 12.345678, 0.00001234]
+    runs = [make_run(f"r{n}", usd=cost) for n, cost in enumerate(costs)]
+
+    page = page_of(Source.of(runs), tmp_path)
+
+    assert [row[7] for row in page.overview["rows"]] == costs
+
+
 def test_the_conversations_are_in_blocks_of_their_own(source: Source, suite: list[RunResult], tmp_path: Path) -> None:
     page = page_of(source, tmp_path)
 
