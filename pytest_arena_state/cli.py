@@ -258,7 +258,9 @@ def _compare(options: argparse.Namespace) -> int:
     else:
         text = rendering.render_markdown(outcome, conditions, limit_bytes=options.max_bytes)
     if options.output:
-        Path(options.output).write_text(text, encoding="utf-8")
+        out = Path(options.output)
+        out.parent.mkdir(parents=True, exist_ok=True)  # as `report` does
+        out.write_text(text, encoding="utf-8")
     else:
         _say(text.rstrip("\n"))
     for reason in violated:

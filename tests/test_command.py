@@ -235,6 +235,13 @@ def test_a_comparison_can_be_cut_to_fit_a_comment(there: Path, capsys: pytest.Ca
     assert text.rstrip().endswith("more parts did not fit.*")
 
 
+def test_a_comparison_makes_the_folder_that_it_goes_into(there: Path) -> None:
+    """A status of 1 means that a condition holds; `report` makes the folder, too."""
+    assert main(["compare", "runs.jsonl", "runs.jsonl", "-o", "new/folder/comparison.md"]) == 0
+
+    assert (there / "new" / "folder" / "comparison.md").exists()
+
+
 # --- merging many ------------------------------------------------------------------------------------
 
 
