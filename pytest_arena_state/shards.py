@@ -10,6 +10,7 @@ Memory does not grow with the number of runs: what orders and names them is in a
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 import tempfile
 from collections import Counter
@@ -23,7 +24,7 @@ from typing import IO, Any
 from pydantic import ValidationError
 
 from . import document, results
-from ._wire import JSON, dumps, loads
+from ._wire import JSON, dumps, jsonable, loads
 from .errors import ResultsError
 from .index import Completeness, Index, IndexBuilder, Totals
 from .journal import TOKEN_FILE, HeldFile
@@ -202,7 +203,7 @@ def _checked(shard: Shard, found: _Found, spool: IO[bytes]) -> ShardRun | None:
         return None
     run: dict[str, JSON] = loads(found.text)
     derived = row_of_anybody(run)
-    compact = dumps(run)
+    compact = _compact(run)
     offset = 0
     if found.file is None:
         offset = spool.tell()
@@ -261,7 +262,21 @@ def _file_of(named: NamedRun) -> bytes:
 
 def _line_of(named: NamedRun) -> bytes:
     text = named.run.read()
-    return dumps(loads(text)) if named.run.whole_file else text
+    return _compact(loads(text)) if named.run.whole_file else text
+
+
+def _compact(run: JSON) -> bytes:
+    text = dumps(run)
+    # `1e999` is JSON, and more than a float holds; others write `NaN`. As numbers neither is JSON any more.
+    return dumps(_without_non_finite(run)) if b"NaN" in text or b"Infinity" in text else text
+
+
+def _without_non_finite(value: JSON) -> JSON:
+    if isinstance(value, float) and not math.isfinite(value):
+        return jsonable(value)
+    if isinstance(value, dict):
+        return {key: _without_non_finite(item) for key, item in value.items()}
+    return [_without_non_finite(item) for item in value] if isinstance(value, list) else value
 
 
 def _separator(target: Target, number: int) -> bytes:

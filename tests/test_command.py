@@ -403,3 +403,16 @@ def test_a_merge_reads_what_every_verb_reads(whole: Path, fields: dict[str, obje
     assert main(["validate", "odd.jsonl"]) == 0
     assert main(["merge", "odd.jsonl", "-o", "out.jsonl"]) == 0
     assert main(["validate", "out.jsonl"]) == 0
+
+
+@pytest.mark.parametrize("given", ["one.json", "odd.jsonl"])
+@pytest.mark.parametrize("number", ["1e999", "NaN", "-Infinity"])
+def test_what_is_no_number_becomes_a_text_in_a_merge(whole: Path, given: str, number: str) -> None:
+    """One such run would have every other tool refuse the whole file."""
+    run = {**json.loads((whole / "one.json").read_bytes()), "Params": {"temperature": ["?"], "NaN": "NaN"}}
+    (whole / given).write_text(json.dumps(run).replace('"?"', number) + "\n", encoding="utf-8")
+
+    assert main(["merge", given, "-o", "out.jsonl"]) == 0
+
+    said = json.loads((whole / "out.jsonl").read_bytes(), parse_constant=pytest.fail)["Params"]
+    assert said == {"temperature": [number.replace("1e999", "Infinity")], "NaN": "NaN"}
