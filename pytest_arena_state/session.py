@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from os import getpid  # by name, as what removes folders: a test may replace what the module has
+from os import fsdecode, fsencode, getpid  # by name, as what removes folders: a test may replace what the module has
 from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING, Any
@@ -149,7 +149,8 @@ class Session:
         return directory
 
     def _write_token(self) -> None:
-        (self.directory / TOKEN_FILE).write_text(f"{self.token}\n{self.target.path}", encoding="utf-8")
+        # The bytes of the path: a name that the locale cannot decode is no text.
+        (self.directory / TOKEN_FILE).write_bytes(b"%b\n%b" % (self.token.encode("ascii"), fsencode(self.target.path)))
 
     def _open_journal(self, name: str) -> JournalFile:
         self._own.append(JournalFile(self.directory / f"{name}{SUFFIX}"))
@@ -380,7 +381,7 @@ def discard(merged: Merged, directories: Iterable[Path]) -> None:
 def target_of(directory: Path) -> Path | None:
     """Where a session wanted its results, as its folder says."""
     try:
-        path = (directory / TOKEN_FILE).read_text(encoding="utf-8").partition("\n")[2].partition("\0")[0]
+        path = fsdecode((directory / TOKEN_FILE).read_bytes().partition(b"\n")[2].partition(b"\0")[0])
     except (OSError, ValueError):
         return None
     return Path(path) if path else None

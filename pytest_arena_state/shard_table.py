@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from .errors import ResultsError
 _TABLE = """
     CREATE TABLE runs (
         digest TEXT PRIMARY KEY, stem TEXT, folded TEXT, name TEXT, nodeid TEXT, attempt INTEGER, run_id TEXT,
-        source TEXT, start INTEGER, length INTEGER, superseded INTEGER, facts TEXT
+        source BLOB, start INTEGER, length INTEGER, superseded INTEGER, facts TEXT
     ) WITHOUT ROWID
 """
 # Equal runs are one, superseded where one of them is, and under the simplest of their names: wherever they come from,
@@ -120,14 +121,15 @@ class ShardTable:
         """Take a run; one that is there already stays one."""
         labels = run.row["labels"]
         attempt = labels.get("pytest.attempt", "1")
+        source = os.fsencode(run.source)  # a name that the locale cannot decode is no text
         values = (
             *(run.digest, run.stem, run.stem.lower(), run.stem),
             labels.get("pytest.nodeid", ""),
             min(int(attempt), 2**31) if attempt.isdecimal() and len(attempt) < 20 else 1,
-            *(run.row["run_id"], str(run.source), run.offset, run.length, run.superseded),
+            *(run.row["run_id"], source, run.offset, run.length, run.superseded),
             json.dumps([run.row, run.prompt_pack, run.ended]),
         )
-        place = {"digest": run.digest, "stem": run.stem, "folded": run.stem.lower(), "source": str(run.source)}
+        place = {"digest": run.digest, "stem": run.stem, "folded": run.stem.lower(), "source": source}
         with self._named():
             self._db.execute(_ADD, values)
             self._db.execute(_PREFER, {**place, "start": run.offset, "length": run.length})
@@ -168,7 +170,9 @@ class ShardTable:
                 f"SELECT {columns} FROM runs ORDER BY nodeid, attempt, run_id, name"
             ):
                 row, pack, ended = json.loads(facts)
-                run = ShardRun(digest, stem, Path(source), start, length, bool(superseded), row, pack, ended)
+                run = ShardRun(
+                    digest, stem, Path(os.fsdecode(source)), start, length, bool(superseded), row, pack, ended
+                )
                 yield NamedRun(name, run)
 
 

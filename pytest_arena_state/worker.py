@@ -139,7 +139,7 @@ def _temporary_folder() -> Path:
 
 def _reads_token(directory: Path, token: str) -> bool:
     try:
-        return (directory / TOKEN_FILE).read_text(encoding="utf-8").partition("\n")[0] == token
+        return (directory / TOKEN_FILE).read_bytes().partition(b"\n")[0] == token.encode("ascii")
     except (OSError, ValueError):
         return False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -1108,3 +1109,24 @@ def test_no_traceback_of_a_test_shows_this_plugin(suite: Suite, options: list[st
 
     assert "no server" in text
     assert "pytest_arena_state" not in text
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="names of files are text there")
+@pytest.mark.parametrize("ending", ["", ".jsonl"])
+def test_a_path_may_have_bytes_that_are_no_text(suite: Suite, ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders have names from before the machine spoke UTF-8, or the locale is not that of the names."""
+    name = os.fsdecode(b"r\xe9sultats") + ending
+    suite.write(
+        "import os\ndef test_it(arena_run):\n    arena_run.user('hello')\n    'DIE' in os.environ and os._exit(1)"
+    )
+
+    whole = suite.run("-p", "no:xdist", to=name)
+    monkeypatch.setenv("DIE", "1")
+    suite.run_apart("-p", "no:xdist", to=f"dead-{name}")
+    recovered = arena_state(["recover", f"dead-{name}"])
+    merged = arena_state(["merge", name, f"dead-{name}", "-o", f"all-{name}"])
+
+    whole.assert_outcomes(passed=1)
+    assert (recovered, merged) == (0, 0)
+    assert [run.messages[0].content for run in suite.runs(f"all-{name}")] == ["hello", "hello"]
+    assert not list(suite.path.glob("*.journals"))
