@@ -210,12 +210,12 @@ class JournalFile(HeldFile):
         self._torn = False
 
     def _restore(self) -> None:
-        """Somebody removed the journal; its content is still there while it is open."""
+        """Somebody removed the journal, or moved it; its content is still there while it is open."""
         make_folder(str(self.path.parent))
         fresh = _open_journal(self.path)
         try:
-            offset = 0
-            while chunk := System.pread(self.descriptor, _CHUNK, offset):
+            offset, end = 0, System.fstat(self.descriptor).st_size  # whatever the place is, no copy grows into itself
+            while offset < end and (chunk := System.pread(self.descriptor, min(_CHUNK, end - offset), offset)):
                 offset += System.write(fresh, chunk)
         except OSError:
             System.close(fresh)
@@ -224,8 +224,18 @@ class JournalFile(HeldFile):
         self._take(fresh)
 
     def close(self) -> None:
-        """Release the lock and the file."""
+        """Release the lock and the file; where somebody moved it away, all of it is written where it belongs, first."""
+        if self.descriptor >= 0 and os.name != "nt":  # where nobody can move an open file
+            with suppress(OSError):  # as with all that a disk does not take
+                if System.fstat(self.descriptor).st_ino == self._inode and not self._is_in_its_place():
+                    self._restore()
         self.release()
+
+    def _is_in_its_place(self) -> bool:
+        try:
+            return System.stat(str(self.path)).st_ino == self._inode
+        except OSError:
+            return False
 
 
 def _open_journal(path: Path) -> int:

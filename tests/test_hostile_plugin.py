@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -599,6 +600,29 @@ def test_it(arena_run):
     assert line.startswith("arena: 1 run (1 passed)")
     (run,) = suite.runs(to)
     assert [message.content for message in run.messages] == ["before", "after"]
+    assert not list(suite.path.glob("*.journals"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="nobody can move an open file there")
+def test_journals_that_a_test_moves_away_lose_nothing(suite: Suite, run_args: list[str]) -> None:
+    """As a test does that makes room for a folder of its own and forgets to put the old one back."""
+    suite.write(
+        """
+import pathlib
+
+def test_it(arena_run, pytestconfig):
+    arena_run.user("before")
+    here = pathlib.Path(pytestconfig.invocation_params.dir)
+    (here / "arena-results.journals").rename(here / "elsewhere")
+    arena_run.user("after")
+"""
+    )
+
+    result = suite.run_apart(*run_args)
+
+    line, *_ = suite.lines(result)  # a worker that ended before it leaves none, and this is said
+    assert line.startswith("arena: 1 run (1 passed)")
+    assert suite.said() == {"test_suite.py::test_it": ["before", "after"]}
     assert not list(suite.path.glob("*.journals"))
 
 
