@@ -76,7 +76,8 @@ def summary_lines(session: Session) -> list[str]:
 
 def advice(session: Session, kept: str) -> str:
     """What to do about journals that are kept."""
-    elsewhere = " -o OUT" if session.problem else ""  # where the results were wanted, there can be none
+    # Where the results were wanted, there can be none, or nothing beside them: a test put something in its place.
+    elsewhere = " -o OUT" if session.problem or session.directory.parent != session.target.journals else ""
     what = f"arena-state recover {printable(kept, 1000)}{elsewhere}"
     return f"arena: journals are kept; to make the report: {what}"
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_arena_state.cli import main as arena_state
 from pytest_arena_state.validation import validate
 
 if TYPE_CHECKING:
@@ -624,6 +625,29 @@ def test_it(arena_run, pytestconfig):
     assert line.startswith("arena: 1 run (1 passed)")
     assert suite.said() == {"test_suite.py::test_it": ["before", "after"]}
     assert not list(suite.path.glob("*.journals"))
+
+
+def test_the_advice_for_journals_that_a_test_drove_away_can_be_followed(
+    suite: Suite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing can be made of them where something is in the place of their folder."""
+    suite.write(
+        """
+import pathlib, shutil
+
+def test_it(arena_run, pytestconfig):
+    journals = pathlib.Path(pytestconfig.invocation_params.dir, "arena-results.journals")
+    shutil.rmtree(journals)
+    journals.write_text("mine")
+    arena_run.user("hello")
+"""
+    )
+
+    result = suite.run_apart("-p", "no:xdist")
+
+    advice = suite.lines(result)[-1].split("arena-state ")[1].split()
+    assert arena_state([argument.replace("OUT", "recovered") for argument in advice]) == 0
+    assert [run.messages[0].content for run in suite.runs("recovered")] == ["hello"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not tell which files are open")
