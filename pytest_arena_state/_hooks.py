@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
+from os import getpid  # by name: a test may replace what the module has
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,7 @@ class SessionHooks(TestHooks):
     def __init__(self, config: pytest.Config) -> None:
         super().__init__(config, _journals(config))
         self._session: Session | None = None
+        self._pid = getpid()
         self._failure = ""
         self._printed = False
         self._further: list[str] = []
@@ -142,6 +144,8 @@ class SessionHooks(TestHooks):
         _write_error("".join(f"{line}\n" for line in self._lines()))
 
     def _lines(self) -> list[str]:
+        if getpid() != self._pid:
+            return []  # a child got out of its test and ends its copy of the session; its parent publishes
         if self._printed or (self._session is None and not self._failure):
             return []
         self._printed = True

@@ -650,6 +650,29 @@ def test_it(arena_run, pytestconfig):
     assert [run.messages[0].content for run in suite.runs("recovered")] == ["hello"]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_child_that_gets_out_of_its_test_says_nothing_of_the_session(suite: Suite) -> None:
+    """`sys.exit` there ends no process: pytest takes it for a failure, and the child runs what follows."""
+    suite.write(
+        """
+import os, sys
+
+def test_it(arena_run):
+    arena_run.user("hello")
+    child = os.fork()
+    if not child:
+        sys.exit()
+    os.waitpid(child, 0)
+"""
+    )
+
+    result = suite.run_apart("-p", "no:xdist")
+
+    (line,) = suite.lines(result)
+    assert line.startswith("arena: 1 run ")
+    assert not list(suite.path.glob("*.journals"))
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not tell which files are open")
 def test_a_test_that_closes_every_file(suite: Suite) -> None:
     """Tests of daemons do. The numbers of what was ours are then those of the test's own files."""
