@@ -103,7 +103,6 @@ class Session:
         self.problem = target.check()
         self._replaced = results.marks_of(target) if not self.problem else {}
         self.directory = self._make_directory()
-        self._write_token()
         if target.url:
             self._note_url()
         # Held until everything is published: the journals are released before that.
@@ -137,20 +136,32 @@ class Session:
         try:
             directory = self.target.journals / self.id
             directory.mkdir(parents=True)
-            (directory / TOKEN_FILE).touch()
+            self._write_token(directory)
         except (OSError, ValueError) as error:  # the latter of a path without a name
             self.problem = self.problem or f"{str(self.target.journals)!r}: {getattr(error, 'strerror', error)}"
+            self._remove_what_was_made()
             directory = self._make_directory_elsewhere()
         return directory
+
+    def _remove_what_was_made(self) -> None:
+        """A full disk may have taken a folder, and not what is in it."""
+        with suppress(ValueError):
+            directory = self.target.journals / self.id
+            with suppress(OSError):
+                (directory / TOKEN_FILE).unlink()
+            for folder in (directory, directory.parent):  # the latter only where nobody else has something in it
+                with suppress(OSError):
+                    folder.rmdir()
 
     def _make_directory_elsewhere(self) -> Path:
         directory = Path(tempfile.mkdtemp(prefix=ELSEWHERE)) / self.id
         directory.mkdir()
+        self._write_token(directory)
         return directory
 
-    def _write_token(self) -> None:
+    def _write_token(self, directory: Path) -> None:
         # The bytes of the path: a name that the locale cannot decode is no text.
-        (self.directory / TOKEN_FILE).write_bytes(b"%b\n%b" % (self.token.encode("ascii"), fsencode(self.target.path)))
+        (directory / TOKEN_FILE).write_bytes(b"%b\n%b" % (self.token.encode("ascii"), fsencode(self.target.path)))
 
     def _open_journal(self, name: str) -> JournalFile:
         self._own.append(JournalFile(self.directory / f"{name}{SUFFIX}"))
@@ -235,7 +246,6 @@ class Session:
         except OSError:
             with suppress(OSError):  # there is none
                 self.directory = self._make_directory_elsewhere()
-                self._write_token()
             for journal in (*self._own, *self._far.values()):
                 journal.path = self.directory / journal.path.name
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness import Suite, row_of
+from pytest_arena_state.cli import main as arena_state
 
 Record = Callable[[str, object], None]
 
@@ -126,3 +127,34 @@ def test_it(talk, i):
     kept, saved = suite.kept()
     record_property(*row_of("full disk of 256 KB, rest named", mode, kept, saved))
     assert 0 < kept < saved == 8
+
+
+@pytest.mark.parametrize("mode", ["serial", "two workers"])
+def test_a_disk_that_is_full_from_the_start_costs_nothing(tmp_path: Path, mode: str) -> None:
+    """The folder of a session can be made there, and nothing be written into it: journals go elsewhere."""
+    small, temporary = tmp_path / "small", tmp_path / "temporary"
+    small.mkdir()
+    temporary.mkdir()
+    if not _own_disk(small):
+        pytest.skip("no mount namespaces here")
+    suite = Suite(tmp_path / "suite", mode, results=str(small / "results"))
+    suite.write("def test_it(talk):\n    talk('run', turns=3)\n")
+    command = (
+        f"mount -t tmpfs -o size=64k none '{small}' && cd '{suite.folder}' && "
+        f"dd if=/dev/zero of='{small}/full' bs=4k 2>/dev/null; TMPDIR='{temporary}' "
+        f"WITNESS='{suite.folder}/witness.jsonl' PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 '{sys.executable}' -m pytest -q "
+        f"-p no:cacheprovider -p arena_state {'-p no:xdist' if mode == 'serial' else '-p xdist -n2'} "
+        f"--arena-results='{small}/results'; status=$?; ls '{small}'; exit $status"
+    )
+
+    ended = subprocess.run(["unshare", "-m", "sh", "-c", command], capture_output=True, text=True, check=False)
+    [session] = temporary.glob("arena-state-*/*")
+    recovered = arena_state(["recover", str(session), "-o", str(suite.folder / "recovered")])
+
+    assert ended.returncode == 0
+    assert "1 run kept" in ended.stdout
+    assert ended.stdout.splitlines()[-1] == "full"
+    assert recovered == 0
+    suite.results = "recovered"
+    kept, saved = suite.kept()
+    assert kept == saved > 0
