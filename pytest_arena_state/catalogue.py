@@ -13,6 +13,7 @@ import tempfile
 from array import array
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import blake2b
 from itertools import pairwise
 from operator import itemgetter
@@ -267,7 +268,8 @@ class _Sorted:
 
     def close(self) -> None:
         for file in self._files:
-            file.close()
+            with suppress(OSError):  # as a full disk has it, when nobody wants what is in there any more
+                file.close()
 
 
 def _read_back(file: IO[bytes]) -> Iterator[tuple[Any, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from io import BytesIO
@@ -203,8 +204,9 @@ class IndexBuilder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stems.close()
-        self._rows.close()
+        for file in (self._stems, self._rows):
+            with suppress(OSError):  # of a full disk, which who wrote has heard of; the other one is to be closed, too
+                file.close()
 
     def add(self, stem: str, row: Mapping[str, Any], text: bytes | None = None) -> None:
         """Add a run.

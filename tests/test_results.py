@@ -11,18 +11,18 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_arena_state import ResultsError, RunMetadata, RunResult, load_results
+from pytest_arena_state import ResultsError, RunMetadata, RunResult, index, load_results
 from pytest_arena_state import results as results_module
 from pytest_arena_state.cli import main
 from pytest_arena_state.models import ConversationState
 from pytest_arena_state.recovery import recover
-from pytest_arena_state.results import Index, Target, go_duration, publish_lock, read_index
+from pytest_arena_state.results import Index, IndexRow, Target, go_duration, publish_lock, read_index
 from pytest_arena_state.session import Outcome, Session, Settings
 from pytest_arena_state.shards import merge
 from pytest_arena_state.summary import summary_lines
@@ -162,6 +162,23 @@ def test_a_disk_that_is_full_leaves_the_old_results(
 
     assert said(tmp_path / form) == {"a": "new", "b": "new", "c": "new"}
     assert room == ((1 if staged else 4) if form == "out" else 2)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no file that is always full")
+def test_a_disk_that_is_full_leaves_no_file_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that Python closes by itself, and cannot, is a warning; with `-W error` it fails the session."""
+    opened: list[IO[bytes]] = []
+
+    def open_full(**_: object) -> IO[bytes]:
+        opened.append(open("/dev/full", "w+b"))  # noqa: PTH123, SIM115 - closed by whom it is for
+        return opened[-1]
+
+    monkeypatch.setattr(index, "TemporaryFile", open_full)
+
+    with index.IndexBuilder(tmp_path, lines=True) as builder:
+        builder.add("run", IndexRow(run_id="run").to_dict())
+
+    assert [file.closed for file in opened] == [True, True]
 
 
 @pytest.mark.parametrize("form", FORMS)
