@@ -141,7 +141,13 @@ class SessionHooks(TestHooks):
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
         self._finish("the session ended early")
-        _write_error("".join(f"{line}\n" for line in self._lines()))
+        lines = self._lines()
+        terminal: TerminalReporter | None = self._config.pluginmanager.get_plugin("terminalreporter")
+        if lines and terminal is not None:
+            with suppress(OSError, ValueError):
+                terminal.ensure_newline()  # the progress of the tests stands on the same terminal
+                terminal.flush()
+        _write_error("".join(f"{line}\n" for line in lines))
 
     def _lines(self) -> list[str]:
         if getpid() != self._pid:

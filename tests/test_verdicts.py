@@ -651,6 +651,18 @@ def test_it(arena_store, n):
     assert line.endswith(" 0 lost -> arena-results/index.json")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="both streams into one pipe, by a shell")
+def test_the_summary_stands_on_a_line_of_its_own_when_the_end_is_cut_short(suite: Suite) -> None:
+    suite.pytester.makeconftest("def pytest_sessionfinish():\n    raise KeyboardInterrupt\n")
+    suite.write(SAY + "\ndef test_it(arena_store):\n    say(arena_store)\n")
+
+    command = f"{sys.executable} -m pytest -p no:xdist --arena-results=arena-results 2>&1"
+    result = suite.pytester.run("sh", "-c", command)
+
+    (line,) = [line for line in result.outlines if "arena: " in line]
+    assert line.startswith("arena: 1 run (1 passed)")
+
+
 @pytest.mark.parametrize("statement", ["pytest.exit('enough')", "raise KeyboardInterrupt"])
 def test_an_interruption_within_a_worker_loses_nothing(suite: Suite, statement: str) -> None:
     suite.write(
