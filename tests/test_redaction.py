@@ -400,6 +400,8 @@ def test_a_long_text_is_searched_to_its_end(edge: int, secret: str, expected: st
         "eyJ",
         "eyJabcdefghi.",
         "token\\",
+        "token=",
+        "password=",
         "\\",
         'password:"',
         '\\"password\\":\\"',

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 
 from .rules import RUN, SHORTEST, Rule, Span, is_harmless, looks_random
 
@@ -20,6 +21,7 @@ GAP = r"(?:[ \t\r\n]|\\++[nrt])*+"
 QUOTE = r"""\\*+["']"""
 SIGN = "(?:=>|[:=])"
 VALUE = r"[A-Za-z0-9._~+/=:!@#$%^*-]"
+_WORD = re.compile(VALUE + "++")
 _BARE_VALUE = re.compile(VALUE + r"++(?![(\[])")  # a call or an index is code, no value
 _PLAIN_WORD = re.compile(r"[A-Za-z]?[a-z]+[.:!]?")
 _SCHEME = re.compile("(?:[Bb]earer|[Bb]asic|[Tt]oken) ++")
@@ -70,8 +72,15 @@ class Field(Rule):
             return "=" in value
         return len(value) >= 4 and not is_harmless(value)
 
+    def judging(self) -> Callable[[re.Match[str]], Span | None]:
+        """`judge`, which looks once at a word that holds name after name."""
+        return partial(self._judge, settled={})
+
     def judge(self, match: re.Match[str]) -> Span | None:
         """The value of a field in a text, if it is one and not the next word of a sentence."""
+        return self._judge(match, {})
+
+    def _judge(self, match: re.Match[str], settled: dict[int, Span]) -> Span | None:
         text, limit = match.string, match.endpos
         assigned = _ASSIGNED.match(text, match.end(), limit)
         if not assigned:
@@ -82,7 +91,15 @@ class Field(Rule):
             if closing := quote.search(text, start, min(start + _LONGEST_QUOTED, limit)):
                 return (start, closing.start()) if self.holds(text[start : closing.start()]) else None
         scheme = _SCHEME.match(text, start, limit) if self.name == "authorization" else None
-        bare = _BARE_VALUE.match(text, scheme.end() if scheme else start, limit)
+        start = scheme.end() if scheme else start
+        first, last = settled.get(limit, (0, 0))
+        if first <= start < last:
+            return None  # the end of a word that was replaced already, or in which there is no secret
+        word = _WORD.match(text, start, limit)
+        if not word:
+            return None
+        settled[limit] = word.span()
+        bare = _BARE_VALUE.match(text, start, limit)
         if not bare:
             return None
         value = bare[0]

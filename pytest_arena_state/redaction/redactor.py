@@ -220,12 +220,13 @@ class Redactor:
                 until, limit = at + rule.window, min(end, at + rule.window + rule.reach)
                 if not rule.look(without_surrogates(text[at:limit])):
                     continue
+                judge = rule.judging()
                 for match in rule.find.finditer(text, max(at, passed), limit):
                     if match.start() >= until:
                         break
                     whole = match if match.end() < limit else rule.find.match(text, match.start(), end) or match
                     passed = whole.end()
-                    span = rule.judge(whole)
+                    span = judge(whole)
                     # A field in the value of another one is gone with it.
                     if span and max(span[0], done) < span[1]:
                         pieces += (text[done : span[0]], self._mark(rule.name))

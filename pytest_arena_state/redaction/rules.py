@@ -79,6 +79,10 @@ class Rule:
         """What of a match of `find` is secret, if anything."""
         return self.part(match)
 
+    def judging(self) -> Callable[[re.Match[str]], Span | None]:
+        """`judge`, for the matches of one search in their order."""
+        return self.judge
+
 
 # --- what is not worth hiding ----------------------------------------------
 
