@@ -15,6 +15,7 @@ from .._times import is_written_time
 from ..errors import ConfigurationError
 from .environment import Secrets
 from .fields import Field, field_named
+from .keys import WORDS
 from .looks import SHAPES, document_may_hold_shape, may_hold_shape
 from .rules import SHORTEST, Look, RedactionRules, Rule, Span, without_surrogates
 
@@ -191,7 +192,7 @@ class Redactor:
         # A replacement ends the word before it, so that a key may begin where none did. What is not replaced yet
         # gets shorter each time, which ends this.
         while (redacted := self._apply_rules(text, suspected=suspected)) != text:
-            text, suspected = redacted, True
+            text, suspected = self._replace_behind_marks(redacted), True
         if field and field.holds(text) and not self._only_marker.fullmatch(text):
             text = self._mark(field.name)
         return self._ask_hook(self._hook, text) if self._hook else text
@@ -232,6 +233,30 @@ class Redactor:
                         pieces += (text[done : span[0]], self._mark(rule.name))
                         done = span[1]
         return "".join([*pieces, text[done:]]) if pieces else text
+
+    def _replace_behind_marks(self, text: str) -> str:
+        """Replace keys that stand one behind the other; to search the text again for each would take very long."""
+        if not self._rules.keys:
+            return text
+        pieces = list[str]()
+        done = 0
+        for marker in self._marker.finditer(text):
+            at = marker.end()
+            while found := self._word_at(text, at):
+                rule, (start, at) = found
+                pieces += (text[done:start], self._mark(rule.name))
+                done = at
+        return "".join([*pieces, text[done:]]) if pieces else text
+
+    def _word_at(self, text: str, at: int) -> tuple[Rule, Span] | None:
+        for start in (at, at + 1) if text.startswith(("_", "-"), at) else (at,):
+            for rule in WORDS:
+                match = rule.find.match(text, start)
+                # By itself: what stands before it is replaced, and no word that it could be a part of.
+                alone = rule.find.match(text[at : match.end() + 1], start - at) if match else None
+                if alone and rule.judge(alone):
+                    return rule, (start, at + alone.end())
+        return None
 
     def _unmarked(self, text: str) -> Iterator[Span]:
         """What stands between earlier replacements; inside them there is nothing to find."""
