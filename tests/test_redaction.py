@@ -288,6 +288,7 @@ INNOCENT = [
     "[redacted:openai-key] [redacted:OPENAI_API_KEY] [redacted:hook-failed]",
     'log probabilities: {"token":"Hello","logprob":-0.31,"bytes":[72]}, {"token":"tokenization"}',
     "data:image/png;base64," + base64.b64encode(bytes(range(256))).decode(),
+    "data:image/png;base64," + "iVBORw0KGgo/" * 6 + "AIza" + FAKE + "+AA=",
 ]
 
 
