@@ -6,7 +6,7 @@ text stands in code spans and code blocks, see `text`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..compare import CellComparison, compare_cells
@@ -104,14 +104,8 @@ def _matrix(cells: list[Cell], changes: Mapping[tuple[str, str], CellComparison]
     by_place = {(cell.scenario_id, cell.provider_id): cell for cell in cells}
     providers = sorted({cell.provider_id for cell in cells})
     if len(providers) > _COLUMNS:
-        worst: dict[str, float] = {}
-        for cell in cells:
-            worst[cell.provider_id] = max(_badness(cell), worst.get(cell.provider_id, 0.0))
-        providers.sort(key=lambda each: -worst[each])
-    scenarios = sorted(
-        {cell.scenario_id for cell in cells},
-        key=lambda each: (-max(_badness(by_place.get((each, provider))) for provider in providers), each),
-    )
+        providers = _worst_first(cells, lambda cell: cell.provider_id)
+    scenarios = _worst_first(cells, lambda cell: cell.scenario_id)
     shown = providers[:_COLUMNS]
     rows = [
         [
@@ -131,8 +125,17 @@ def _matrix(cells: list[Cell], changes: Mapping[tuple[str, str], CellComparison]
         yield f"*{' and '.join(left)} not shown, in the order of what did not pass.*\n"
 
 
-def _badness(cell: Cell | None) -> float:
-    return 0.0 if cell is None else (cell.counts["failed"] + cell.counts["error"]) / max(1, cell.runs)
+def _worst_first(cells: Iterable[Cell], name_of: Callable[[Cell], str]) -> list[str]:
+    """The names in the order of their worst cells; there may be as many of them as cells."""
+    worst: dict[str, float] = {}
+    for cell in cells:
+        name = name_of(cell)
+        worst[name] = max(worst.get(name, 0.0), _badness(cell))
+    return sorted(worst, key=lambda each: (-worst[each], each))
+
+
+def _badness(cell: Cell) -> float:
+    return (cell.counts["failed"] + cell.counts["error"]) / max(1, cell.runs)
 
 
 def _cell(cell: Cell | None, change: CellComparison | None) -> str:
