@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import zlib
 from array import array
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -268,7 +269,7 @@ class JournalWriter:
 
     def __init__(self, sink: LineSink) -> None:
         self._sink = sink
-        self._kept_back: list[bytes] = []
+        self._kept_back: deque[bytes] = deque()
         self._kept_back_bytes = 0
         self.position = 0
         """Bytes that the sink has taken; where lines begin, as long as it has refused none."""
@@ -307,7 +308,7 @@ class JournalWriter:
                 self._kept_back_bytes -= len(self._kept_back[0]) - len(rest)
                 self._kept_back[0] = rest
                 return
-            self._kept_back_bytes -= len(self._kept_back.pop(0))
+            self._kept_back_bytes -= len(self._kept_back.popleft())
 
     def close(self) -> None:
         """Write what waits, if that is possible now, and let go of the journal."""
@@ -316,7 +317,7 @@ class JournalWriter:
 
     def abandon(self) -> None:
         """Let go of the journal without writing: in a forked child it is the parent's."""
-        self._kept_back, self._kept_back_bytes = [], 0
+        self._kept_back, self._kept_back_bytes = deque(), 0
         self._sink.close()
 
     def _refused(self, error: OSError) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable, Iterator
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -472,6 +473,39 @@ def test_what_waits_has_a_limit(writer: JournalWriter, monkeypatch: pytest.Monke
 
     assert writer.waiting + writer.lost == 10
     assert writer.waiting < 4
+
+
+class Room:
+    """A sink that refuses everything until there is room."""
+
+    def __init__(self) -> None:
+        self.there = False
+
+    def write_line(self, line: bytes) -> None:
+        if not self.there:
+            raise OSError(errno.ENOSPC, "no room")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_much_that_waited_is_written_as_fast_as_little() -> None:
+    """64 MB may be half a million records, and they are written in the middle of a save."""
+
+    def seconds(records: int) -> float:
+        room = Room()
+        writer = JournalWriter(room)
+        for _ in range(records):
+            writer.append(b"{}\n")
+        room.there = True
+        begin = time.process_time()
+        writer.retry()
+        assert writer.waiting == 0
+        return time.process_time() - begin
+
+    assert min(seconds(200_000) for _ in range(3)) < 40 * max(
+        seconds(20_000) for _ in range(3)
+    )  # ten, and not a hundred
 
 
 # --- size -----------------------------------------------------------------------------------------------
