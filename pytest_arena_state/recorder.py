@@ -1,6 +1,7 @@
 """`ArenaRun`: the short way to write one conversation down, turn by turn.
 
-Every call saves, and costs the same however long the conversation is.
+Every call saves, and costs the same however long the conversation is; only a history, or the result of a tool, that
+`ArenaRun.add` is given is compared with all of it.
 """
 
 from __future__ import annotations

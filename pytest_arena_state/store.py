@@ -182,19 +182,21 @@ class ArenaStateStore:
             UnrecognisedSourceError: It is of no known shape; what was seen is shown.
             InvalidStateError: There is no id.
         """
-        from .capture import align, from_messages, told_unmapped
+        from .capture import align, from_messages, repeats_the_last_or_nothing, told_unmapped
 
         given = from_messages(obj, source=source)
         target = _checked_id(self._default_id if conversation_id is None else conversation_id)
         self._announce_write(target)
         with self._lock:
-            alignment = align(self.log_load(target), given)
+            first = self._last_said(target) if repeats_the_last_or_nothing(given) else 0
             length = self.log_len(target)
+            alignment = align(self.log_load(target, length - first) if first < length else [], given)
             now = datetime.now(UTC)
             for message in alignment.new:
                 if message.timestamp is None:
                     message.timestamp = now
-            changed = [*alignment.enriched.items(), *enumerate(alignment.new, start=length)]
+            enriched = [(first + place, message) for place, message in alignment.enriched.items()]
+            changed = [*enriched, *enumerate(alignment.new, start=length)]
             if changed:
                 self._put(target, changed, problems=told_unmapped(alignment.new))
             added = self.log_load(target, len(alignment.new)) if alignment.new else []
@@ -587,6 +589,12 @@ class ArenaStateStore:
     def _turns(self) -> list[Turn]:
         """What each message of each conversation took."""
         return [turn for key in self._ids() for turn in turns_of(self.log_load(key), key)]
+
+    def _last_said(self, conversation_id: str) -> int:
+        """The position of the last message that is no instruction; the start where there is none."""
+        conversation = self._conversations.get(conversation_id)
+        facts = conversation.facts if conversation else ()
+        return next((place for place in range(len(facts) - 1, -1, -1) if facts[place].role != "system"), 0)
 
     def _tool_name(self, conversation_id: str, call_id: str) -> str:
         """The name that the last call with this id has; empty when there is none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -61,6 +62,33 @@ def test_a_message_whose_usage_comes_later_gets_it() -> None:
     cost = run.messages[-1].cost_info
     assert cost is not None
     assert cost.output_tokens == 5
+
+
+def test_an_answer_by_itself_costs_the_same_however_long_the_conversation_is() -> None:
+    """An agent may go on for thousands of turns."""
+
+    def calls(turns: int) -> int:
+        run = ArenaRun(ArenaStateStore(), "run")
+        for turn in range(turns):
+            run.user(f"question {turn}")
+            run.assistant(f"answer {turn}")
+        counted = 0
+
+        def count_call(*_: object) -> None:
+            nonlocal counted
+            counted += 1
+
+        before = sys.getprofile()
+        sys.setprofile(count_call)
+        try:
+            run.add(RESPONSE)
+        finally:
+            sys.setprofile(before)
+        return counted
+
+    calls(1)  # imports what reads it
+
+    assert calls(200) < 2 * calls(2)
 
 
 def test_without_an_id_a_store_alone_says_so() -> None:

@@ -10,7 +10,7 @@ kept in ``meta``; what it does not say stays empty.
 """
 
 from ..errors import UnrecognisedSourceError
-from .alignment import Alignment, align, new_messages, pair
+from .alignment import Alignment, align, new_messages, pair, repeats_the_last_or_nothing
 from .reading import collect, from_messages, told_unmapped, unmapped
 from .recognition import source_names
 from .recording import record_stream
@@ -27,6 +27,7 @@ __all__ = [
     "new_messages",
     "pair",
     "record_stream",
+    "repeats_the_last_or_nothing",
     "source_names",
     "told_unmapped",
     "unmapped",

@@ -87,6 +87,13 @@ def align(known: Sequence[Message], given: list[Message]) -> Alignment:
     return Alignment(new, enriched)
 
 
+def repeats_the_last_or_nothing(given: Sequence[Message]) -> bool:
+    """Whether the last known message that is no instruction tells all that `align` has to know."""
+    if len(given) != 1 or given[0].role == "system" or given[0].tool_result is not None:
+        return False
+    return all(call.id and not MADE_UP.match(call.id) for call in given[0].tool_calls)
+
+
 def _lacks_id(message: Message) -> bool:
     result = message.tool_result
     return any(not call.id for call in message.tool_calls) or (result is not None and not (result.id and result.name))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_arena_state.capture import align, new_messages
+from pytest_arena_state.capture import align, new_messages, repeats_the_last_or_nothing
 from pytest_arena_state.messages import ContentPart, CostInfo, Message, Reasoning, ToolCall, ToolResult
 
 
@@ -179,3 +179,33 @@ def test_a_long_history_that_repeats_itself_takes_no_quadratic_time() -> None:
     new = new_messages(history, [*history, Message(role="assistant", content="end")])
 
     assert words(new) == "end"
+
+
+def messages(*roles: str, ids: list[str]) -> st.SearchStrategy[Message]:
+    return st.builds(
+        Message,
+        role=st.sampled_from(roles),
+        content=st.sampled_from(["", "yes", "no"]),
+        tool_calls=st.lists(st.builds(ToolCall, id=st.sampled_from(ids), name=st.just("f")), max_size=2),
+        cost_info=st.none() | st.just(CostInfo(input_tokens=3)),
+        meta=st.sampled_from([{}, {"response_id": "r1"}, {"response_id": "r2"}]),
+    )
+
+
+RESULTS = st.builds(
+    Message, role=st.just("tool"), tool_result=st.builds(ToolResult, id=st.sampled_from(["", "c1"]), name=st.just("f"))
+)
+KNOWN = messages("system", "user", "assistant", ids=["", "c1", "c2", "call-1-f"]) | RESULTS
+
+
+@given(st.lists(KNOWN, max_size=6), messages("user", "assistant", ids=["c1", "c2"]))
+def test_of_a_message_by_itself_the_last_that_was_said_tells_everything(known: list[Message], last: Message) -> None:
+    """So that a long conversation need not be looked at for each answer."""
+    said = [place for place, message in enumerate(known) if message.role != "system"]
+    first = said[-1] if said else 0
+
+    whole, end = align(known, [last]), align(known[first:], [last])
+
+    assert repeats_the_last_or_nothing([last])
+    assert end.new == whole.new
+    assert {first + place: message for place, message in end.enriched.items()} == whole.enriched
