@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _LEDGER = ".ledger"
 _PART = ".part"
 _FLUSH = 256 * 1024  # bytes that wait in memory before they are written at once
+_TRIES = 16  # for a file that is not there yet, before it is worth the memory to know where to begin
 _APPENDING = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
@@ -173,6 +174,8 @@ class DiskStager(Stager):
         self._name = name
         self._part = str(session / f"{name}{_PART}")
         self._started = False
+        self._numbers: dict[str, int] = {}
+        """Of names that very many runs have, the number from which on there may be room."""
         self._bodies = _Waiting()
         self._offset = 0
 
@@ -191,14 +194,17 @@ class DiskStager(Stager):
         if not self._started:
             make_folder(str(self._folder))
             self._started = True
-        name, number = f"{stem}.json", 1
+        number = first = self._numbers.get(stem, 1)
         while True:
+            # No run's name has such a character, so it takes nobody's place.
+            name = f"{stem}.json" if number == 1 else f"{stem}#{number}.json"
             try:
                 write_file(self._prefix + name, _NEW_FILE, body)
             except FileExistsError:
                 number += 1
-                name = f"{stem}#{number}.json"  # no run's name has such a character, so it takes nobody's place
             else:
+                if number - first >= _TRIES or first > 1:
+                    self._numbers[stem] = number
                 return name
 
     def _write(self, content: bytes) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from pytest_arena_state import Message, RunResult, document, load_results, read_index
+from pytest_arena_state import Message, RunResult, document, load_results, read_index, staging
+from pytest_arena_state._system import write_file
 from pytest_arena_state._wire import dumps
 from pytest_arena_state.journal import JournalFile
 from pytest_arena_state.merge import MergedRun, SliceReader, merge_session
@@ -273,6 +274,29 @@ def contents(session: Session) -> dict[str, list[str]]:
     outcome = session.finish()
     assert not outcome.problem
     return {run.run_id: [message.content for message in run.messages] for run in load_results(session.target.path)}
+
+
+def test_a_thousand_runs_of_one_name_are_staged_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each needs a file of its own, and must not try the names of all that were there before it."""
+    tried: list[str] = []
+
+    def write(path: str, flags: int, content: bytes) -> None:
+        tried.append(path)
+        write_file(path, flags, content)
+
+    monkeypatch.setattr(staging, "write_file", write)
+    session = begin(tmp_path / "out")
+
+    store = session.tests.store_for(session.tests.begin("test_a", "test_a"), {})
+    for number in range(1000):
+        store.save({"id": f"{number}", "messages": []})
+        store.save_metadata(f"{number}", {"run_id": "same"})
+    for report in PASSED:
+        session.tests.report("test_a", report)
+
+    assert session.finish().problem == ""
+    assert len(tried) < 2500
+    assert len({name for name in read_index(tmp_path / "out").run_ids if name.startswith("same~")}) == 1000
 
 
 def test_a_test_that_ended_well_is_known_for_it_though_its_report_failed(
