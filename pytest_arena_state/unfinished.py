@@ -18,6 +18,7 @@ from .index import Index, IndexRow
 from .journal import TOKEN_FILE, is_held, journal_paths
 from .merge import Merged, MergedRun, SliceReader, merge_session
 from .naming import name_runs
+from .recording import token_of
 
 _LIVING = "the session still runs"
 
@@ -39,7 +40,12 @@ class Unfinished:
         sessions = sessions_in(path)
         if not sessions:
             raise ResultsError(str(path), "no journals are in it: its sessions have published their results")
-        return cls(tuple(merge_session(each, interrupted_by=_LIVING if lives(each) else "") for each in sessions))
+        return cls(
+            tuple(
+                merge_session(each, token=token_of(each.name), interrupted_by=_LIVING if lives(each) else "")
+                for each in sessions
+            )
+        )
 
     @property
     def header(self) -> Index:
@@ -61,7 +67,8 @@ class Unfinished:
     def __iter__(self) -> Iterator[tuple[str, IndexRow, bytes]]:
         """The stem, the row and the report of each run, in the order of results."""
         runs = sorted((run for merged in self.merged for run in merged.runs), key=lambda run: run.order)
-        stems = name_runs([(run.run_id, run.order) for run in runs])
+        # The same tests may have run in many of these sessions: only their tokens tell such runs apart.
+        stems = name_runs([(run.run_id, (*run.order, run.token)) for run in runs])
         with SliceReader() as reader:
             for stem, run in zip(stems, runs, strict=True):
                 yield stem, *_report(reader, run)

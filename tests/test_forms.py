@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import shutil
 import subprocess
 import sys
 import tracemalloc
@@ -299,6 +300,18 @@ def test_what_journals_say_is_what_recovery_makes(journals: Path, tmp_path: Path
     main(["recover", str(journals), "-o", str(tmp_path / "recovered")])
 
     assert [run.to_dict() for run in load_results(tmp_path / "recovered")] == seen
+
+
+def test_the_runs_of_one_test_in_many_sessions_have_short_names(journals: Path) -> None:
+    """A suite that is killed night after night, and nobody looks for a month."""
+    (session,) = journals.iterdir()
+    for night in range(30):
+        shutil.copytree(session, journals / f"night-{night}")
+
+    stems = [run.stem for run in open_results(journals)]
+
+    assert len(set(stems)) == len(stems) == 62
+    assert max(map(len, stems)) < 60
 
 
 def test_a_session_that_lives_can_be_watched(pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]) -> None:
