@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pytest_arena_state.compare import Change, compare
 from pytest_arena_state.errors import ConfigurationError
 from pytest_arena_state.fail_on import parse_fail_on
-from pytest_arena_state.rates import fisher_exact
+from pytest_arena_state.rates import fisher_exact, holm
 from pytest_arena_state.reporters.comparison import render_json, render_markdown
 from pytest_arena_state.trials import Trial
 
@@ -299,3 +299,10 @@ def test_a_comparison_that_is_too_long_is_cut_and_says_so() -> None:
 
     assert len(text.encode()) <= 800
     assert "did not fit" in text.splitlines()[-1]
+
+
+def test_no_p_value_gets_below_one_that_was_smaller() -> None:
+    """Holm's method is a step down: what is less sure before the correction is not surer after it."""
+    corrected = holm([0.01, None, 0.04, 0.03, 0.005])
+
+    assert corrected == [pytest.approx(0.03), None, pytest.approx(0.06), pytest.approx(0.06), pytest.approx(0.02)]

@@ -114,3 +114,12 @@ def test_a_name_that_somebody_gave_is_kept_where_it_is_safe(stem: str) -> None:
     assert len(name) < 240
     assert safe_name(name) == name
     assert safe_name(safe_stem(stem)) == safe_stem(stem)
+
+
+@pytest.mark.parametrize("stem", ["index", "INDEX", "con", "Aux.run", "suite.index"])
+def test_a_name_that_is_reserved_is_not_kept_whoever_gave_it(stem: str) -> None:
+    """A merge makes a file of each run of a stranger's results, and one of them is not the index."""
+    name = safe_name(stem)
+
+    assert name != stem
+    assert safe_name(name) == name
