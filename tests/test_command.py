@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_arena_state import RunResult
+from pytest_arena_state import Completeness, RunResult, document, read_index
 from pytest_arena_state.cli import main
+from pytest_arena_state.index import index_bytes, make_index
+from pytest_arena_state.shards import merge
 
 ROOT = Path(__file__).parents[1]
 VERBS = ("show", "report", "compare", "merge", "recover", "validate", "schema", "doctor")
@@ -416,3 +418,24 @@ def test_what_is_no_number_becomes_a_text_in_a_merge(whole: Path, given: str, nu
 
     said = json.loads((whole / "out.jsonl").read_bytes(), parse_constant=pytest.fail)["Params"]
     assert said == {"temperature": [number.replace("1e999", "Infinity")], "NaN": "NaN"}
+
+
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+def test_equal_runs_are_one_under_the_simplest_name_whichever_comes_first(
+    tmp_path: Path, order: tuple[str, str]
+) -> None:
+    """And superseded where one of the results knows of a later attempt."""
+    run = RunResult(run_id="run")
+    row = document.row_of(run.to_dict())
+    for shard, stem, superseded in (("a", "run~0123abcd", True), ("b", "run", False)):
+        (tmp_path / shard).mkdir()
+        (tmp_path / shard / f"{stem}.json").write_text(run.to_json(), encoding="utf-8")
+        rows = [(stem, {**row, "file": f"{stem}.json", "superseded": superseded})]
+        index = make_index(rows, prompt_packs=[], timestamp=None, completeness=Completeness().to_dict())
+        (tmp_path / shard / "index.json").write_bytes(index_bytes(index))
+
+    merge([tmp_path / shard for shard in order], tmp_path / "merged")
+
+    merged = read_index(tmp_path / "merged")
+    assert merged.run_ids == ["run"]
+    assert [each.superseded for each in merged.runs] == [True]

@@ -308,7 +308,7 @@ def test_sessions_at_once_keep_each_others_runs(tmp_path: Path, form: str) -> No
 @pytest.mark.parametrize("earlier", [(), ("same", "old")])
 @pytest.mark.parametrize("times", [{}, {"start_time": LONG_AGO, "end_time": LONG_AGO}], ids=["", "no-time-passes"])
 def test_sessions_at_once_with_the_same_ids_keep_each_others_runs(
-    tmp_path: Path, form: str, earlier: tuple[str, ...], times: dict[str, datetime]
+    tmp_path: Path, form: str, earlier: tuple[str, ...], times: dict[str, Any]
 ) -> None:
     """The same suite, started twice: also where both found the results of an earlier run."""
     before = begin(tmp_path / form)

@@ -24,7 +24,7 @@ def _word_with_digit(match: re.Match[str]) -> Span | None:
 
 
 def _word_outside_base64(match: re.Match[str]) -> Span | None:
-    # In a megabyte of base64, one in six hundred times, something is in this shape: an image would be damaged.
+    # Once in some 660 MB of base64 something is in this shape, and an image would be damaged.
     start = match.start()
     return None if _BASE64_RUN.fullmatch(match.string, max(0, start - 64), start) else word(match)
 
