@@ -25,6 +25,7 @@ from .naming import digest, safe_stem
 
 _CHUNK = 4096  # runs that are sorted in memory
 _BATCH = 256  # of them that are read back at a time
+_BUFFER = 8192  # bytes, for each file of sorted runs
 
 RUN, KEPT = -1, -2
 """Sources that are no ledger: a run that was read from its journal, and a run of older results."""
@@ -254,7 +255,8 @@ class _Sorted:
 
     def _put_aside(self) -> None:
         self._fresh.sort(key=_order)
-        file = tempfile.TemporaryFile(dir=self._scratch)  # noqa: SIM115 - `close` closes it
+        # With a small buffer, because there may be hundreds of these open: Python 3.14 takes 128 KB for each.
+        file = tempfile.TemporaryFile(dir=self._scratch, buffering=_BUFFER)  # noqa: SIM115 - `close` closes it
         self._files.append(file)
         for start in range(0, len(self._fresh), _BATCH):
             marshal.dump(self._fresh[start : start + _BATCH], file)

@@ -397,7 +397,10 @@ def sizes(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Pat
 def test_memory_does_not_grow_with_the_number_of_runs(
     tmp_path: Path, sizes: Callable[[str], tuple[Path, Path]], verb: str, form: str
 ) -> None:
-    """Nine times as much to read, and what grows is no sixth of it: buffers that fill up, and never the runs."""
+    """Nine times as much to read, and what grows is no fifth of it: buffers that fill up, and never the runs.
+
+    From Python 3.14 on these are larger.
+    """
     few, many = sizes(form)
     outs = [tmp_path / name for name in ("first", "few", "many", "again")]
     for out in outs:
@@ -411,4 +414,4 @@ def test_memory_does_not_grow_with_the_number_of_runs(
     # What only one of two does, such as filling a cache of Python's own, is no growth with the runs.
     grown = min(measured[2:]) - measured[1]
 
-    assert grown < 9 * FEW * SIZE / 6
+    assert grown < 9 * FEW * SIZE / 5
