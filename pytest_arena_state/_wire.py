@@ -13,6 +13,7 @@ import dataclasses
 import gc
 import json
 import math
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -198,7 +199,15 @@ def dumps(value: JSON, *, indent: int | None = None) -> bytes:
     try:
         return to_json(value, indent=indent)
     except Exception:  # noqa: BLE001 - a lone surrogate surfaces as different errors in different versions
-        return to_json(_scrub(value), indent=indent)
+        value = _scrub(value)
+        try:
+            return to_json(value, indent=indent)
+        except ValueError:
+            if os.name != "nt":
+                raise
+            # There it gives up at a hundred levels, and `jsonable` lets as many through.
+            separators = (",", ":") if indent is None else None
+            return json.dumps(value, indent=indent, separators=separators, ensure_ascii=False).encode("utf-8")
 
 
 def loads(text: bytes | str) -> JSON:

@@ -8,6 +8,7 @@ status that it would have had.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -64,12 +65,19 @@ def _write(stream: TextIO, text: str) -> bool:
     try:
         stream.write(text)
         stream.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        if not _is_left(error):
+            raise
         # The interpreter would complain when it flushes at its end.
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return False
     return True
+
+
+def _is_left(error: OSError) -> bool:
+    """Whether an error says that nobody reads a pipe any more."""
+    return isinstance(error, BrokenPipeError) or (os.name == "nt" and error.errno == errno.EINVAL)
 
 
 def _reason(error: BaseException) -> str:

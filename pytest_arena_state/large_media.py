@@ -127,7 +127,12 @@ class LargeMedia:
         place = str(self.folder / name)
         if not exists(place):
             make_folder(str(self.folder))
-            write_whole(place, content)
+            try:
+                write_whole(place, content)
+            except OSError:
+                # Windows replaces no file that is open, such as what another process has just put there: the same.
+                if not exists(place):
+                    raise
 
 
 _Place = tuple[bool, int]
@@ -171,7 +176,12 @@ def _whole(place: Path, write: Callable[[Path], object]) -> None:
     draft = place.with_name(f"{place.name}.{getpid()}")
     try:
         write(draft)
-        draft.replace(place)
+        try:
+            draft.replace(place)
+        except PermissionError:  # see `LargeMedia._write`
+            if not place.exists():
+                raise
+            draft.unlink()
     except BaseException:
         with suppress(OSError):
             draft.unlink()

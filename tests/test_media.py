@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -207,6 +208,24 @@ def test_what_cannot_be_put_aside_stays_in_its_run(suite: Suite) -> None:
     assert contents(suite.results) == [PICTURE] * 8
     (trouble,) = suite.index["completeness"]["troubles"]
     assert trouble.startswith("large media were left in their run: ")
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_file_that_another_process_has_just_made_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    """Windows does not let it be replaced while it is open."""
+    message = Message(role="user", parts=[ContentPart.from_bytes(PICTURE)]).to_json().encode()
+
+    def refuse(_: str, place: str) -> None:
+        if is_there:
+            Path(place).write_bytes(PICTURE)
+        raise PermissionError(13, "Access is denied", place)
+
+    monkeypatch.setattr(System, "replace", refuse)
+    with nullcontext() if is_there else pytest.raises(PermissionError):
+        assert NAME.encode() in LargeMedia(tmp_path, 1000).without(message)
+    assert files_in(tmp_path) == [NAME] * is_there
 
 
 def test_a_file_that_is_gone_when_results_are_published_is_named(suite: Suite) -> None:
