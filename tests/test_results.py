@@ -885,11 +885,12 @@ def test_journals_that_somebody_replaced_go_where_there_is_room(
 
     session.finish()
     first, last = summary_lines(session)
-    (tmp_path / "out.journals").unlink()
-    recover(last.rpartition(" ")[2])
+    kept = last.removesuffix(" -o OUT").rpartition(" ")[2]
+    recover(kept, output=tmp_path / "elsewhere")
 
     assert "File exists; 2 runs kept, 0 lost -> " in first
-    assert said(tmp_path / "out") == {"after": "hello", "before": "hello"}
+    assert last.endswith(" -o OUT")
+    assert said(tmp_path / "elsewhere") == {"after": "hello", "before": "hello"}
     assert not list(tmp_path.glob("temporary/*"))
 
 
