@@ -307,7 +307,8 @@ class Recording:
         head: dict[str, Any] | None,
     ) -> None:
         if log.clean:
-            log.clean = {index: facts for index, facts in log.clean.items() if index < length and index not in indexes}
+            for index in indexes:  # what stays of messages that are no more is that of no message
+                log.clean.pop(index, None)
         texts = list(messages)
         if not self._keep_raw and not log.conversation.plain and _RAW_MARK in b"".join(texts):
             texts = [self._without_raw(text) for text in texts]

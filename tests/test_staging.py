@@ -16,7 +16,7 @@ from pytest_arena_state._system import write_file
 from pytest_arena_state._wire import dumps
 from pytest_arena_state.journal import JournalFile
 from pytest_arena_state.merge import MergedRun, SliceReader, merge_session
-from pytest_arena_state.recording import Recording, token_of
+from pytest_arena_state.recording import Recording, StoreRecording, token_of
 from pytest_arena_state.recovery import recover
 from pytest_arena_state.redaction import RedactionRules
 from pytest_arena_state.results import Target, publish, publish_lock
@@ -382,6 +382,31 @@ def test_messages_that_change_in_any_order_stay_in_theirs(tmp_path: Path) -> Non
 
 
 # --- a worker on another disk --------------------------------------------------------------------
+
+
+class LookedUp(dict[int, Any]):
+    """Whoever goes through all of it at every save takes quadratic time."""
+
+    def items(self) -> Any:
+        raise AssertionError
+
+
+def test_a_save_goes_through_nothing_that_grows_with_what_was_redacted(tmp_path: Path) -> None:
+    session = begin(tmp_path / "out")
+    store = session.tests.store_for(session.tests.begin("test_it", "test_it"), {})
+    store.log_append("c", 0, [Message(role="user", content="code name tea")])
+    recorded = store._on_change
+    assert isinstance(recorded, StoreRecording)
+    (log,) = recorded.logs.values()
+    log.clean = LookedUp(log.clean)
+
+    for number in range(1, 4):
+        store.log_append("c", number, [Message(role="user", content="code name tea" if number < 3 else "hello")])
+
+    assert sorted(log.clean) == [0, 1, 2]
+    assert not session.tests.recording.troubles
+    store.save({"id": "c", "messages": [{"role": "user", "content": "hello"}]})
+    assert 0 not in log.clean
 
 
 class Channel:
