@@ -90,6 +90,15 @@ def redacted(document: object, using: Redactor) -> Any:
 # --- the shapes of keys ----------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "path", ["/google/api/firebase/projects/myproject/databases/default/docs/keys/", "/a" * 40 + "/"]
+)
+def test_the_path_of_a_url_is_no_base64_in_which_anything_may_stand(path: str) -> None:
+    key = "AIza" + "Sy" + FAKE[:33]
+
+    assert redactor().redact_text(f"https://x.example{path}{key}") == f"https://x.example{path}[redacted:google-key]"
+
+
 @pytest.mark.parametrize(("rule", "key"), SHAPES)
 @pytest.mark.parametrize(("before", "after"), AROUND)
 def test_a_key_is_replaced_wherever_it_stands(rule: str, key: str, before: str, after: str) -> None:

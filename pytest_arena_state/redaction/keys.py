@@ -10,6 +10,7 @@ from .rules import BASE64, Rule, Span, is_harmless, looks_random, word
 
 _PEM_BODY = re.compile(r"[A-Za-z0-9+/=]{16}")
 _BASE64_RUN = re.compile("[A-Za-z0-9+/]{64}")
+_CAPITALS = 8
 _PEM_LINES = re.compile(
     r"(?:(?:[ \t\r\n]|\\++[nr])*+[A-Za-z0-9+/=]{16,}+)++(?:(?:[ \t\r\n]|\\++[nr])++[A-Za-z0-9+/=]++)?"
 )
@@ -24,9 +25,11 @@ def _word_with_digit(match: re.Match[str]) -> Span | None:
 
 
 def _word_outside_base64(match: re.Match[str]) -> Span | None:
-    # Once in some 660 MB of base64 something is in this shape, and an image would be damaged.
-    start = match.start()
-    return None if _BASE64_RUN.fullmatch(match.string, max(0, start - 64), start) else word(match)
+    # Once in some 660 MB of base64 something is in this shape, and an image would be damaged. A key may also stand
+    # behind the path of a URL, which has few capitals; of 64 characters of base64, 26 are, give or take 4.
+    before = match.string[max(0, match.start() - 64) : match.start()]
+    in_base64 = _BASE64_RUN.fullmatch(before) and sum(map(str.isupper, before)) >= _CAPITALS
+    return None if in_base64 else word(match)
 
 
 def _inner(match: re.Match[str]) -> Span:
