@@ -37,10 +37,12 @@ _FRACTION = re.compile(r"[.,]([0-9]+)")
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:\d\d)\Z", re.ASCII)
 _WITHOUT_OFFSET = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d[.,\d]*\Z", re.ASCII)
 
+_MOST_CHARACTERS = len("2026-02-11T08:30:01.123456789+00:00")
+
 
 def is_written_time(text: str) -> bool:
     """Whether a text looks like what `format_time` writes."""
-    return _RFC3339.match(text) is not None
+    return len(text) <= _MOST_CHARACTERS and _RFC3339.match(text) is not None
 
 
 def parse_time(value: object) -> datetime | None:

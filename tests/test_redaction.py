@@ -839,6 +839,19 @@ def test_a_pattern_leaves_times_and_the_names_of_media_files_to_the_format() -> 
     assert not re.search(r"\d{4}", "".join(hidden.values()))
 
 
+def test_what_only_resembles_what_is_ours_is_redacted_like_any_text() -> None:
+    """A tool may have such a path as its argument, and a fraction of a second that is long is something else."""
+    hidden = "0123456789abcdef" * 4
+    using = redactor("4111[0-9]{12}", env={"FAKE_SIGNING_KEY": hidden})
+    path, ending = f"media/{hidden}.png", f"media/{'f' * 64}.4111111111111111"
+
+    said = redacted({"args": {"path": path}, "content": path, "file_path": ending}, using)
+    late = redacted({"timestamp": "2026-02-11T08:30:01.4111111111111111Z"}, using)
+
+    assert hidden not in json.dumps(said)
+    assert "4111111111111111" not in json.dumps([said, late])
+
+
 def test_the_hook_sees_every_string_value_as_the_rules_left_it() -> None:
     seen = list[str]()
 

@@ -31,8 +31,9 @@ _TIMES = frozenset(
         *("created_at", "last_accessed_at", "started_at"),
     )
 )
-# The file of large media beside the results, which nobody finds under another name.
-_MEDIA_FILE = re.compile(r"media/[0-9a-f]{64}\.[a-z0-9]+")
+# The file of large media beside the results, which nobody finds under another name; elsewhere such a path is a text.
+_PATHS = frozenset(("file_path", "FilePath"))
+_MEDIA_FILE = re.compile(r"media/[0-9a-f]{64}\.[a-z0-9]{1,4}")
 
 
 class _UserRule(Rule):
@@ -62,7 +63,7 @@ class _UserRule(Rule):
 def _is_of_ours(name: str, value: str) -> bool:
     if name in _TIMES:
         return is_written_time(value)
-    return value.startswith("media/") and _MEDIA_FILE.fullmatch(value) is not None
+    return name in _PATHS and _MEDIA_FILE.fullmatch(value) is not None
 
 
 class Redactor:
