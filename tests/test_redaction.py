@@ -414,6 +414,7 @@ def test_a_long_text_is_searched_to_its_end(edge: int, secret: str, expected: st
         "password=",
         "hf_" + "F4kE" * 8 + "_",
         "hf_" + "F4kE" * 8 + "_ghp_" + "F4kE" * 9 + "_",
+        "AIza" + "F4kE" * 9 + "/",
         "\\",
         'password:"',
         '\\"password\\":\\"',

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Callable
 
 from .rules import BASE64, Rule, Span, is_harmless, looks_random, word
 
@@ -24,12 +25,26 @@ def _word_with_digit(match: re.Match[str]) -> Span | None:
     return word(match) if any(map(str.isdigit, match[0])) else None  # not xoxo-gossip-girl
 
 
-def _word_outside_base64(match: re.Match[str]) -> Span | None:
+def _word_outside_base64(match: re.Match[str], since: int = 0) -> Span | None:
     # Once in some 660 MB of base64 something is in this shape, and an image would be damaged. A key may also stand
     # behind the path of a URL, which has few capitals; of 64 characters of base64, 26 are, give or take 4.
-    before = match.string[max(0, match.start() - 64) : match.start()]
+    before = match.string[max(since, match.start() - 64) : match.start()]
     in_base64 = _BASE64_RUN.fullmatch(before) and sum(map(str.isupper, before)) >= _CAPITALS
     return None if in_base64 else word(match)
+
+
+class _OutsideBase64(Rule):
+    def judging(self) -> Callable[[re.Match[str]], Span | None]:
+        """`judge`, for which no base64 goes on behind what is replaced, as if that was done already."""
+        last = 0
+
+        def judge(match: re.Match[str]) -> Span | None:
+            nonlocal last
+            if span := _word_outside_base64(match, last):
+                last = span[1]
+            return span
+
+        return judge
 
 
 def _inner(match: re.Match[str]) -> Span:
@@ -71,7 +86,7 @@ WORDS = (
     Rule("github-token", "github_pat_[A-Za-z0-9_]{22,}+"),
     Rule("gitlab-token", rf"gl(?:agent|cbt|dt|ft|imt|pat|ptt|rt|soat)-{_W}{{20,}}+(?:\.{_W}++)*+", _random_word),
     Rule("aws-access-key-id", "A[KS]IA[A-Z2-7]{16}"),
-    Rule("google-key", f"AIza{_W}{{30,}}+", _word_outside_base64),
+    _OutsideBase64("google-key", f"AIza{_W}{{30,}}+", _word_outside_base64),
     Rule("google-key", f"GOCSPX-{_W}{{20,}}+"),
     Rule("google-key", rf"ya29\.{_W}{{20,}}+"),
     Rule("slack-token", "xox[abeoprs]-[A-Za-z0-9-]{10,}+", _word_with_digit),

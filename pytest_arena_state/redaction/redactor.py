@@ -217,12 +217,12 @@ class Redactor:
     def _replace(self, text: str, rule: Rule) -> str:
         pieces = list[str]()
         done = passed = 0
+        judge = rule.judging()
         for start, end in self._unmarked(text):
             for at in range(start, end, rule.window):
                 until, limit = at + rule.window, min(end, at + rule.window + rule.reach)
                 if not rule.look(without_surrogates(text[at:limit])):
                     continue
-                judge = rule.judging()
                 for match in rule.find.finditer(text, max(at, passed), limit):
                     if match.start() >= until:
                         break
