@@ -11,6 +11,7 @@ of its own, named after the forks that led to it: nobody else may write to them.
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import threading
 from collections.abc import Callable
@@ -95,8 +96,10 @@ class Observation:
         self._own: set[str] = set()
         """Conversations into which the test itself wrote messages."""
         self._store: ArenaStateStore | None = None
-        self._children = 0
-        """How often this process was about to fork while the test ran."""
+        self._numbers = itertools.count(1)
+        """Of the forks of this process while the test runs."""
+        self._forking: dict[int, int] = {}
+        """The last of them in each thread: threads may fork at one time."""
         self._lineage: tuple[int, ...] = ()
         """Which child of which child this is; empty in the process that the test began in."""
         self._over: mmap.mmap | None = None
@@ -119,7 +122,7 @@ class Observation:
     def prepare_fork(self) -> None:
         """This process is about to fork. Never raises."""
         try:
-            self._children += 1
+            self._forking[threading.get_ident()] = next(self._numbers)
             if self._over is None:
                 self._over = mmap.mmap(-1, 1)
             if self._store is None:
@@ -131,7 +134,8 @@ class Observation:
     def go_on_in_child(self) -> None:
         """This process was forked of another one, whose threads may have held anything."""
         self._lock = threading.RLock()
-        self._lineage, self._children = (*self._lineage, self._children), 0
+        self._lineage = (*self._lineage, self._forking.get(threading.get_ident(), 0))
+        self._numbers, self._forking = itertools.count(1), {}
         for thread in self._threads.all:
             thread.of_parent = len(thread.messages)
 

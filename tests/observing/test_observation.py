@@ -513,6 +513,18 @@ def test_add_of_the_same_conversation_is_recorded_once(observed: Observed) -> No
     assert observed.end() == {"mine": [("system", "s"), ("user", "u1"), ("assistant", "a1")]}
 
 
+def test_a_child_is_named_after_the_fork_of_its_own_thread(observed: Observed) -> None:
+    """Threads that fork at one time would have children that write to one conversation; only one is reported."""
+    observed.observation.prepare_fork()
+    other = threading.Thread(target=observed.observation.prepare_fork)
+    other.start()
+    other.join()
+    observed.observation.go_on_in_child()
+    observed.call("u1", "a1")
+
+    assert [*observed.now()] == ["test_it#fork1"]
+
+
 def test_a_price_that_only_capture_can_find_is_found(observed: Observed, tmp_path: Path) -> None:
     """The result of an agent's run does not name the model; the call does."""
     file = tmp_path / "prices.toml"
