@@ -242,10 +242,10 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from .reporters import format_of, write_report
+    from .reporters import format_of, is_stream, write_report
 
     path = write_report(options.path, options.output, options.format, baseline=options.baseline)
-    if path.is_file():  # else it may be our own output that has the report
+    if not is_stream(path):  # else it may be our own output that has the report
         _say(f"wrote {printable(str(path), 1000)}")
     if options.baseline and format_of(path, options.format).module not in ("html", "markdown"):
         _warn("only html and md show changes against a baseline")

@@ -391,6 +391,23 @@ def test_a_report_on_the_output_has_nothing_else_in_it(there: Path) -> None:
     assert [line.partition(b",")[0] for line in out.splitlines()] == [b"stem", b"a", b"b"]
 
 
+@pytest.mark.skipif(not Path("/dev/fd/1").exists(), reason="there is no /dev/fd")
+@pytest.mark.parametrize("out", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_a_report_on_the_output_keeps_what_the_file_behind_it_has(there: Path, out: str) -> None:
+    """`arena-state report … -o /dev/stdout >> "$GITHUB_STEP_SUMMARY"`, where other steps write as well."""
+    if not Path(out).exists():
+        pytest.skip(f"there is no {out}")
+    words = [sys.executable, "-m", "pytest_arena_state.cli", "report", "runs.jsonl", "--format", "csv", "-o", out]
+    with (there / "summary").open("ab") as summary:
+        summary.write(b"before\n")
+        summary.flush()
+        subprocess.run(words, cwd=there, stdout=summary, check=True)
+        summary.write(b"after\n")
+
+    lines = (there / "summary").read_bytes().splitlines()
+    assert [line.partition(b",")[0] for line in lines] == [b"before", b"stem", b"a", b"b", b"after"]
+
+
 @pytest.mark.parametrize(
     "fields",
     [

@@ -8,6 +8,7 @@ being written stands beside its place and is moved there when it is whole.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -73,6 +74,9 @@ def format_of(path: Path, name: str | None = None) -> Format:
     raise ConfigurationError(f"{str(path)!r} does not tell the format: end it in one of {endings}, or name the format")
 
 
+_OPEN = re.compile(r"/dev/std(?P<name>out|err)|/(?:dev|proc/self)/fd/(?P<number>\d{1,9})", re.ASCII)
+
+
 def write_report(
     source: str | Path | Source,
     out: str | Path,
@@ -85,7 +89,7 @@ def write_report(
     Args:
         source: Results on disk, or a source that was opened.
         out: The report; its folder is made where it is missing. A link stays, and the report is where it leads; what
-            is no file, such as a pipe or ``/dev/stdout``, is written to and never replaced.
+            is no file of its own, such as a pipe or ``/dev/stdout``, is written to and never replaced.
         format: One of `FORMATS`; by the ending of ``out`` when None.
         baseline: Results to show the change against.
 
@@ -105,8 +109,8 @@ def write_report(
     write = format_of(path, format).write
     opened = source if isinstance(source, Source) else open_source(source)
     before = baseline if baseline is None or isinstance(baseline, Source) else open_source(baseline)
-    if path.exists() and not path.is_file() and not path.is_dir():
-        with path.open("wb") as stream:
+    if is_stream(path):
+        with _open_stream(path) as stream:
             write(opened, stream, baseline=before)
         return path
     place = where_it_leads(path)
@@ -125,4 +129,22 @@ def write_report(
     return path
 
 
-__all__ = ["FORMATS", "Format", "Reporter", "format_of", "write_report"]
+def is_stream(path: Path) -> bool:
+    """Whether a path is no file of its own: a pipe, a device, or what this process has open, such as its output."""
+    return _descriptor(path) is not None or (path.exists() and not path.is_file() and not path.is_dir())
+
+
+def _open_stream(path: Path) -> BinaryIO:
+    descriptor = _descriptor(path)
+    # Where the shell led our output into a file, to open that anew would empty it: `>>` is there to keep what it has.
+    return path.open("wb") if descriptor is None else os.fdopen(os.dup(descriptor), "wb")
+
+
+def _descriptor(path: Path) -> int | None:
+    found = _OPEN.fullmatch(str(path)) if os.name != "nt" else None
+    if found is None:
+        return None
+    return int(found["number"]) if found["number"] else 1 if found["name"] == "out" else 2
+
+
+__all__ = ["FORMATS", "Format", "Reporter", "format_of", "is_stream", "write_report"]
