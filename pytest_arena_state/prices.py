@@ -107,10 +107,20 @@ def forget_unknown(message: Message) -> bool:
     """Let a message whose cost nobody knew be priced anew; edits it, and tells whether it is one."""
     if message.meta.get(ORIGIN_KEY) != UNKNOWN:
         return False
+    _forget(message)
+    return True
+
+
+def forget_looked_up(message: Message) -> None:
+    """Let a message be priced anew whose tokens are others now, unless somebody gave its dollars; edits it."""
+    if message.meta.get(ORIGIN_KEY, GIVEN) not in (GIVEN, SOURCE):
+        _forget(message)
+
+
+def _forget(message: Message) -> None:
     del message.meta[ORIGIN_KEY]
     if message.cost_info is not None:
         message.cost_info = CostInfo.model_validate(message.cost_info.model_dump(exclude={*DOLLARS}))
-    return True
 
 
 def _reported(meta: Mapping[str, Any]) -> float | None:

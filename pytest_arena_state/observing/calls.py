@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .._wire import jsonable, loads
 from ..capture.alignment import MADE_UP
 from ..messages import ContentPart
-from ..prices import DOLLARS, forget_unknown
+from ..prices import DOLLARS, forget_looked_up, forget_unknown
 
 if TYPE_CHECKING:
     from ..messages import CostInfo, Message
@@ -184,6 +184,10 @@ def _counted(known: CostInfo, more: CostInfo) -> CostInfo:
     return known.model_copy(update=told) if told else known
 
 
+def _tokens(cost: CostInfo) -> tuple[int, int, int]:
+    return cost.input_tokens, cost.output_tokens, cost.cached_tokens
+
+
 def filled(known: Message, more: Message) -> Message:
     """A copy of a message with what only another telling of it knows."""
     if UNTOLD_KEY in known.meta and UNTOLD_KEY not in more.meta:
@@ -195,7 +199,10 @@ def filled(known: Message, more: Message) -> Message:
         if not getattr(out, name) and getattr(more, name):
             setattr(out, name, getattr(more, name))
     if out.cost_info is not None and more.cost_info is not None:
+        known_tokens = _tokens(out.cost_info)
         out.cost_info = _counted(out.cost_info, more.cost_info)
+        if _tokens(out.cost_info) != known_tokens:
+            forget_looked_up(out)
     if out.reasoning is not None and more.reasoning is not None:
         out.reasoning.text = out.reasoning.text or more.reasoning.text
         out.reasoning.opaque = out.reasoning.opaque or more.reasoning.opaque

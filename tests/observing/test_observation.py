@@ -558,6 +558,22 @@ def test_tokens_that_only_capture_counted_join_dollars_that_the_test_gave(observ
     assert (cost.input_tokens, cost.output_tokens, cost.total_cost_usd) == (7, 3, dollars)
 
 
+def test_tokens_that_only_capture_counted_are_paid_for(observed: Observed, tmp_path: Path) -> None:
+    """A price of what went in alone is none of the answer."""
+    file = tmp_path / "prices.toml"
+    file.write_text('[[price]]\nmodel = "m"\ninput = 1_000_000\noutput = 2_000_000\n', encoding="utf-8")
+    observed.store._prices = Prices(file)
+    known = Message(role="assistant", content="a1", cost_info=CostInfo(input_tokens=7), meta={"model": "m"})
+    observed.store.log_append("test_it", 0, [Message.user("u1"), known])
+    answer = Message(role="assistant", content="a1", cost_info=CostInfo(input_tokens=7, output_tokens=3))
+    observed.observation.call(Call(door="a", history=[Message.user("u1")], answers=[answer]))
+
+    observed.end()
+    cost = observed.store.log_load("test_it")[1].cost_info
+    assert cost is not None
+    assert (cost.output_tokens, cost.total_cost_usd) == (3, 7 + 6)
+
+
 @pytest.mark.parametrize("output", [0, 3])
 def test_tokens_come_from_the_door_that_counted_them(observed: Observed, output: int) -> None:
     """The Agents SDK says zero of a stream whose tokens it did not ask for, and LangChain of what went into one."""
