@@ -244,7 +244,10 @@ def _show(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from .reporters import format_of, is_stream, write_report
 
-    path = write_report(options.path, options.output, options.format, baseline=options.baseline)
+    try:
+        path = write_report(options.path, options.output, options.format, baseline=options.baseline)
+    except BrokenPipeError:
+        return 0  # whoever read the report at the other end has seen enough
     if not is_stream(path):  # else it may be our own output that has the report
         _say(f"wrote {printable(str(path), 1000)}")
     if options.baseline and format_of(path, options.format).module not in ("html", "markdown"):

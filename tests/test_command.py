@@ -172,7 +172,16 @@ def run(*words: str, cwd: Path, **keywords: object) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.parametrize(
-    ("words", "status"), [(("show", "many.jsonl"), 0), (("schema",), 0), (("validate", "many.jsonl"), 1)]
+    ("words", "status"),
+    [
+        (("show", "many.jsonl"), 0),
+        (("schema",), 0),
+        (("validate", "many.jsonl"), 1),
+        pytest.param(
+            *(("report", "many.jsonl", "--format", "csv", "-o", "/dev/stdout"), 0),
+            marks=pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="there is no /dev/stdout"),
+        ),
+    ],
 )
 def test_output_that_nobody_reads_ends_the_command_quietly(there: Path, words: tuple[str, ...], status: int) -> None:
     """`arena-state show results | head -3` must not end in a stack of calls."""
