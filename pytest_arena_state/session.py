@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,8 +18,6 @@ from os import fsdecode, fsencode, getpid  # by name, as what removes folders: a
 from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING, Any
-
-import filelock  # noqa: F401 - the publication needs it, and a test may leave nothing to import it from
 
 from . import results
 from ._system import exists, make_folder, monotonic, now, now_ns
@@ -103,6 +102,7 @@ class Session:
         self.problem = target.check()
         self._replaced = results.marks_of(target) if not self.problem else {}
         self.directory = self._make_directory()
+        self._imports: tuple[list[Any], ...] = sys.path[:], sys.meta_path[:], sys.path_hooks[:]
         if target.url:
             self._note_url()
         # Held until everything is published: the journals are released before that.
@@ -278,6 +278,21 @@ class Session:
                 return alive
             time.sleep(0.02)
 
+    def _import_lock(self) -> None:
+        """Import what locks the results, though a test may have left nothing to import it from.
+
+        Not before: from 4.2 on, filelock looks at all that its process does, and refuses forks of two threads at once.
+        """
+        ways: tuple[list[Any], ...] = sys.path, sys.meta_path, sys.path_hooks
+        left = [way[:] for way in ways]
+        try:
+            for way, before in zip(ways, self._imports, strict=True):
+                way[:] = before
+            import filelock  # noqa: F401
+        finally:
+            for way, after in zip(ways, left, strict=True):
+                way[:] = after
+
     def _publish(self, alive: list[str]) -> Outcome:
         unwritten = self._unwritten()
         if unwritten:
@@ -299,6 +314,7 @@ class Session:
         published = None
         dead: list[Path] = []
         try:
+            self._import_lock()
             with results.publish_lock(self.target):
                 dead = list(dead_sessions(self.target, self.directory))
                 for directory in dead:

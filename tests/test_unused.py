@@ -94,6 +94,13 @@ def test_fixtures_alone_load_no_journal(suite: Suite) -> None:
     assert not {"pytest_arena_state.journal", "pytest_arena_state.results", "filelock"} & set(modules)
 
 
+def test_what_locks_results_is_not_there_while_tests_run(suite: Suite) -> None:
+    """From 4.2 on, filelock looks at all that its process does, and refuses forks of two threads at one time."""
+    suite.write("import sys\n\ndef test_it(arena_run):\n    assert 'filelock' not in sys.modules\n")
+
+    suite.run_apart("-p", "no:xdist").assert_outcomes(passed=1)
+
+
 def test_results_alone_load_no_capture(suite: Suite) -> None:
     """Who does not ask for capture does not pay for it; what a store takes by itself needs none of it."""
     suite.write(PLAIN + SAVES.replace("test_it", "test_saves"))
