@@ -391,7 +391,7 @@ def test_a_closed_output_is_no_reason_for_a_traceback(there: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.skipif(not Path("/dev/fd/1").exists(), reason="there is no /dev/fd")
+@pytest.mark.skipif(os.name == "nt" or not Path("/dev/fd/1").exists(), reason="there is no /dev/fd")
 def test_a_report_on_the_output_has_nothing_else_in_it(there: Path) -> None:
     command = run("report", "runs.jsonl", "--format", "csv", "-o", "/dev/fd/1", cwd=there)
     out, err = command.communicate()
@@ -400,7 +400,7 @@ def test_a_report_on_the_output_has_nothing_else_in_it(there: Path) -> None:
     assert [line.partition(b",")[0] for line in out.splitlines()] == [b"stem", b"a", b"b"]
 
 
-@pytest.mark.skipif(not Path("/dev/fd/1").exists(), reason="there is no /dev/fd")
+@pytest.mark.skipif(os.name == "nt" or not Path("/dev/fd/1").exists(), reason="there is no /dev/fd")
 @pytest.mark.parametrize("out", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
 def test_a_report_on_the_output_keeps_what_the_file_behind_it_has(there: Path, out: str) -> None:
     """`arena-state report … -o /dev/stdout >> "$GITHUB_STEP_SUMMARY"`, where other steps write as well."""
