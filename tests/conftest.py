@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,28 @@ def without_what_varies(content: bytes) -> bytes:
     for pattern, replacement in _VARYING:
         content = pattern.sub(replacement, content)
     return content
+
+
+def _calls_of(action: Callable[[], object]) -> int:
+    counted = 0
+
+    def count(*_: object) -> None:
+        nonlocal counted
+        counted += 1
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        action()
+    finally:
+        sys.setprofile(before)
+    return counted
+
+
+@pytest.fixture
+def calls_of() -> Callable[[Callable[[], object]], int]:
+    """How many calls and returns an action takes: its cost, on a busy machine as well."""
+    return _calls_of
 
 
 class Suite:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -64,7 +64,9 @@ def test_a_message_whose_usage_comes_later_gets_it() -> None:
     assert cost.output_tokens == 5
 
 
-def test_an_answer_by_itself_costs_the_same_however_long_the_conversation_is() -> None:
+def test_an_answer_by_itself_costs_the_same_however_long_the_conversation_is(
+    calls_of: Callable[[Callable[[], object]], int],
+) -> None:
     """An agent may go on for thousands of turns."""
 
     def calls(turns: int) -> int:
@@ -72,19 +74,7 @@ def test_an_answer_by_itself_costs_the_same_however_long_the_conversation_is() -
         for turn in range(turns):
             run.user(f"question {turn}")
             run.assistant(f"answer {turn}")
-        counted = 0
-
-        def count_call(*_: object) -> None:
-            nonlocal counted
-            counted += 1
-
-        before = sys.getprofile()
-        sys.setprofile(count_call)
-        try:
-            run.add(RESPONSE)
-        finally:
-            sys.setprofile(before)
-        return counted
+        return calls_of(lambda: run.add(RESPONSE))
 
     calls(1)  # imports what reads it
 

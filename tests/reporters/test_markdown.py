@@ -1,7 +1,6 @@
 """The summary and the transcript: what they say, and that hostile text stays text."""
 
 import re
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -42,25 +41,15 @@ def test_a_matrix_of_too_many_providers_shows_those_that_did_worst(make_run: Cal
     assert "3 more providers not shown" in text
 
 
-def test_a_matrix_in_which_each_scenario_has_its_own_provider_takes_no_longer_than_its_cells() -> None:
+def test_a_matrix_in_which_each_scenario_has_its_own_provider_takes_no_longer_than_its_cells(
+    calls_of: Callable[[Callable[[], object]], int],
+) -> None:
     """A suite may have ten thousand of each; all pairs of them are a hundred million."""
 
     def calls(count: int) -> int:
         runs = [RunResult(run_id=f"run-{i}", scenario_id=f"s-{i}", provider_id=f"p-{i}") for i in range(count)]
         source = Source.of(runs)
-        counted = 0
-
-        def count_call(*_: object) -> None:
-            nonlocal counted
-            counted += 1
-
-        before = sys.getprofile()
-        sys.setprofile(count_call)
-        try:
-            render_summary(source)
-        finally:
-            sys.setprofile(before)
-        return counted
+        return calls_of(lambda: render_summary(source))
 
     assert calls(400) < 5 * calls(100)
 
