@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -168,6 +169,7 @@ class Process:
 
     def __init__(self, directory: Path, worker: str = "main") -> None:
         self.journal = directory / f"{worker}{SUFFIX}"
+        self._dead = False
         self.recorder = TestRecorder(
             Recording(
                 lambda name: JournalWriter(JournalFile(directory / f"{name}{SUFFIX}")),
@@ -182,6 +184,8 @@ class Process:
         """Run a test with this store."""
         attempt = self.recorder.begin(nodeid, nodeid)
         yield self.recorder.store_for(attempt, {})
+        if self._dead:
+            return
         self.recorder.report(nodeid, PhaseReport(when="call", outcome=outcome, message=outcome))
         self.recorder.report(nodeid, PhaseReport(when="teardown", outcome="passed"))
 
@@ -191,7 +195,9 @@ class Process:
 
     def die(self) -> None:
         """Nothing more is written, and the lock is gone."""
+        self._dead = True  # a journal that is closed is opened again for the next line
         self.recorder.recording.writer.abandon()
+        self.recorder.recording._ended = True  # else the end of a test that is still open would begin the journal anew
 
 
 @pytest.fixture
@@ -216,8 +222,10 @@ def _inner_runs_load_no_neighbour(request: pytest.FixtureRequest, monkeypatch: p
 
     They are no runs of CI, wherever these tests run: pytest prints more there, and a step summary is the step's own.
     """
-    for name in ("CI", "BUILD_NUMBER", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+    for name in ("CI", "BUILD_NUMBER", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
         monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
+        monkeypatch.delenv(name)  # these tests may run in a worker, and what they run is in none
     if "pytester" in request.fixturenames:
         request.getfixturevalue("pytester")  # first, because it removes PYTEST_ADDOPTS
         monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -373,3 +374,91 @@ def test_the_results_of_a_relative_path_do_not_follow_a_test_that_changes_direct
 
     assert Path.cwd() == here
     assert len(suite.runs()) == 2
+
+
+def test_a_worker_whose_python_lacks_a_library_runs_its_tests_and_is_named(suite: Suite) -> None:
+    """As with ``--tx popen//python=…``: its Python looks for libraries where the controller's are."""
+    suite.write(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("n", range(4))
+        def test_plain(n):
+            pass
+
+        @pytest.mark.arena(scenario_id="s")
+        def test_saves(arena_run):
+            arena_run.user("hello")
+        """
+    )
+    suite.write(
+        """
+        import os, sys
+
+        if os.environ.get("PYTEST_XDIST_WORKER") == "gw0":
+            sys.modules["pydantic_core"] = None
+        """,
+        "conftest",
+    )
+
+    result = suite.run_apart("-n2", "--dist=each")
+
+    result.assert_outcomes(passed=9, errors=1)
+    result.stdout.fnmatch_lines(["E *ModuleNotFoundError: *pydantic_core*"])
+    assert suite.index["completeness"]["lost"] == [
+        {
+            "what": "everything of gw0",
+            "why": "no journal: ModuleNotFoundError: import of pydantic_core halted; None in sys.modules",
+        }
+    ]
+    assert [run.scenario_id for run in suite.runs()] == ["s"]
+
+
+# --- disks without locks ----------------------------------------------------------------------------
+
+NO_LOCKS = """
+import errno, fcntl, os
+
+def flock(*_):
+    number = getattr(errno, os.environ["NO_LOCKS"])
+    raise OSError(number, os.strerror(number))
+
+fcntl.flock = flock
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks are others there")
+@pytest.mark.parametrize("says", ["ENOSYS", "ENOLCK", "ENOTSUP"])
+@pytest.mark.parametrize("args", [("-p", "no:xdist"), ("-n2",)], ids=" ".join)
+def test_a_disk_without_locks_has_results_at_once(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch, says: str, args: Sequence[str]
+) -> None:
+    """Those of clusters and of object stores may have none, and nobody's process is then taken for a living one."""
+    suite.pytester.makeconftest(NO_LOCKS)
+    monkeypatch.setenv("NO_LOCKS", says)
+    suite.write(DIES.replace("os._exit(1)", "pass"))
+
+    result = suite.run_apart(*args, "-W", "error")
+
+    line, *others = suite.lines(result)
+    assert line.startswith("arena: 8 runs (8 passed)")
+    assert line.endswith("0 lost -> arena-results/index.json")
+    assert not others
+    assert not (suite.path / "arena-results.journals").exists()
+    assert result.duration < 30
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks are others there")
+def test_a_process_that_died_on_a_disk_without_locks_leaves_its_journal_to_the_next(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite.pytester.makeconftest(NO_LOCKS)
+    monkeypatch.setenv("NO_LOCKS", "ENOSYS")
+    suite.write(DIES)
+    suite.run_apart("-p", "no:xdist")
+    suite.write(DIES.replace("os._exit(1)", "pass").replace('"fine-', '"new-'))
+
+    result = suite.run_apart("-n2")
+
+    assert any(line.startswith("arena: 8 runs recovered from 1 session") for line in suite.lines(result))
+    assert not (suite.path / "arena-results.journals").exists()
