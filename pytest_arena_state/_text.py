@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import re
 import reprlib
 from typing import Any
@@ -27,8 +29,11 @@ def usd(amount: float) -> str:
     """Dollars with two digits, or with as many as a small amount needs to be told from nothing."""
     if not amount or abs(amount) >= 1:
         return f"${amount:,.2f}" if abs(amount) < 1e15 else f"${amount:.3g}"
-    if abs(amount) < 0.0001:
+    if abs(amount) < 1e-12:
         return f"${amount:.2g}"
+    if abs(amount) < 0.0001:  # an answer of a cheap model; nobody reads 1.3e-05 as dollars
+        places = 1 - math.floor(math.log10(abs(amount)))
+        return f"${amount:.{places}f}".rstrip("0")
     whole, _, digits = f"{amount:.4f}".partition(".")
     return f"${whole}.{digits.rstrip('0').ljust(2, '0')}"
 
@@ -41,10 +46,34 @@ class _Shortener(reprlib.Repr):
 
     def repr_instance(self, x: Any, level: int) -> str:
         try:
-            text = repr(x)
+            names = _fields_of_repr(x)
+            text = repr(x) if names is None else self._of_fields(x, names, level)
         except Exception as error:  # noqa: BLE001 - somebody's __repr__ may raise anything
             return f"<{type(x).__name__}, whose repr raised {type(error).__name__}>"
         return text if len(text) <= MAX_REPR else f"{text[: MAX_REPR - 3]}..."
+
+    def _of_fields(self, x: Any, names: list[str], level: int) -> str:
+        if level <= 0:
+            return f"{type(x).__qualname__}(...)"
+        fields = ", ".join(f"{name}={self.repr1(getattr(x, name), level - 1)}" for name in names)
+        return f"{type(x).__qualname__}({fields})"
+
+
+_PYDANTICS = ("__repr__", "__repr_args__")  # a model that hides something has one of its own
+
+
+def _fields_of_repr(value: Any) -> list[str] | None:
+    """What a repr shows that `dataclass` or pydantic made; None for any other one.
+
+    Theirs write out everything that the fields lead to, in objects that know each other on as many ways as there are.
+    """
+    kind = type(value)
+    made = getattr(kind.__repr__, "__wrapped__", None)  # as `pprint` tells it
+    if dataclasses.is_dataclass(kind) and "__create_fn__" in getattr(made, "__qualname__", ""):
+        return [field.name for field in dataclasses.fields(kind) if field.repr]
+    if all(getattr(getattr(kind, name, None), "__module__", "") == "pydantic.main" for name in _PYDANTICS):
+        return [name for name, field in kind.model_fields.items() if field.repr]
+    return None
 
 
 _shortener = _Shortener()

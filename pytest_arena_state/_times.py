@@ -116,7 +116,7 @@ def format_time(moment: datetime | None) -> str:
         return f"{text.rstrip('0') if len(text) > 19 else text}Z"
     text = moment.isoformat(timespec="seconds")
     if len(text) > 25:  # an offset with seconds, as of a local mean time, which RFC 3339 cannot say
-        moment = moment.astimezone(UTC)
+        moment = _in_utc(moment)
         text = moment.isoformat(timespec="seconds")
     head, offset = text[:19], text[19:]
     digits = getattr(moment, "digits", None)
@@ -124,6 +124,13 @@ def format_time(moment: datetime | None) -> str:
         digits = f"{moment.microsecond:06d}".rstrip("0")
     fraction = f".{digits}" if digits else ""
     return f"{head}{fraction}{'Z' if offset == '+00:00' else offset}"
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:  # such as of datetime.min, which stands for no time where its zone is ahead of UTC
+        return _ZERO if moment.year == 1 else datetime.max.replace(tzinfo=UTC)
 
 
 # --- durations --------------------------------------------------------------

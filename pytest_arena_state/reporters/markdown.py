@@ -191,7 +191,7 @@ def _unsuccessful(source: Source) -> Iterator[str]:
     for run in source.notes.unsuccessful(_LISTED):
         if run.status != heading:
             heading = run.status
-            title = {"error": "Errors", "failed": "Failed", "skipped": "Skipped"}.get(heading, heading)
+            title = {"error": "Errors", "failed": "Failed", "skipped": "Skipped"}.get(heading) or code(heading)
             yield f"{gap}## {title} ({counts[heading]:,})\n"
             gap = "\n"
         where = f"{code(run.scenario_id)} with {code(run.provider_id)}"

@@ -87,6 +87,8 @@ def seconds(nanoseconds: float | None) -> str:
     """A time in the unit that suits it."""
     if nanoseconds is None:
         return "-"
+    if nanoseconds < 0:  # a clock was set back
+        return f"-{seconds(-nanoseconds)}"
     if nanoseconds < 1e6:
         return f"{nanoseconds / 1e3:.0f} \N{MICRO SIGN}s" if nanoseconds else "0 s"
     if nanoseconds < 1e9:

@@ -26,7 +26,8 @@ _TEXT_LIMIT = 20_000  # characters of one text in a transcript
 def render_transcript(run: RunResult | Reported, *, limit_bytes: int | None = None) -> str:
     """The transcript of a run: what is known of it, then every message, then why it did not pass."""
     if isinstance(run, Reported):
-        return cut_blocks(_transcript_blocks(run.run, run.row.status), limit_bytes)
+        status = run.row.status  # of an index that anybody may have written
+        return cut_blocks(_transcript_blocks(run.run, status if status in SIGNS else code(status)), limit_bytes)
     return cut_blocks(_transcript_blocks(run, status_of(run.to_dict())), limit_bytes)
 
 

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_arena_state.index import LostEntry
 from pytest_arena_state.models import RunResult
 from pytest_arena_state.reporters.markdown import render_summary
 from pytest_arena_state.reporters.source import Source
-from pytest_arena_state.reporters.text import code, fence, percent, seconds, table, visible
+from pytest_arena_state.reporters.text import code, fence, percent, seconds, table, usd, visible
 from pytest_arena_state.reporters.transcript import render_transcript
 
 
@@ -124,6 +125,25 @@ def test_what_is_lost_is_said_first(source: Source) -> None:
     assert "- `a save was cut off` (2)" in text
 
 
+def test_of_very_much_that_is_lost_some_is_named_and_all_is_counted(source: Source) -> None:
+    """The summary stands in the log of a job, and the index has the whole list."""
+    source.completeness.lost = [LostEntry(what=f"run-{n}", why="no journal") for n in range(1_000)]
+    source.completeness.troubles = {f"trouble {n:03}": 1 for n in range(100)}
+
+    text = render_summary(source)
+
+    assert "1,000 lost runs, 100 troubles" in text
+    assert (text.count("- lost: "), text.count("- `trouble ")) == (20, 20)
+
+
+def test_a_cost_that_hardly_changed_is_not_worth_a_word(make_run: Callable[..., RunResult]) -> None:
+    base, same, more = ([make_run(f"run-{i}", usd=usd) for i in range(2)] for usd in (1.0, 1.04, 1.05))
+
+    assert "cost +" not in render_summary(Source.of(same), baseline=Source.of(base))
+    assert "cost +5%" in render_summary(Source.of(more), baseline=Source.of(base))
+    assert "cost was $0" in render_summary(Source.of(more), baseline=Source.of([make_run("run-0", usd=0.0)]))
+
+
 def test_a_transcript_tells_everything_in_its_place(suite: list[RunResult]) -> None:
     text = render_transcript(suite[-1])
 
@@ -140,9 +160,11 @@ def test_a_transcript_tells_everything_in_its_place(suite: list[RunResult]) -> N
         '"order": "T-1002"',
         "calls `refund` (no result)",
         "**tool** `look_up` returned, 40 ms",
+        '{"state": "lost"}',
         "**assistant** (1.5 s, 105 tokens, $0.05)",
         "## Turn 2",
-        '- validation `no_promises` `{"found": 1}`'.removeprefix("- "),
+        '✗ validation `no_promises` `{"found": 1}`',
+        "✗ assertions\n",
         "## Assertions (0% passed)",
     ]
     places = [text.index(each) for each in wanted]
@@ -158,6 +180,17 @@ def test_hostile_text_stands_in_code_only(hostile: Source, evil: str) -> None:
         assert "javascript:" not in outside
         assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200b]", text)
     assert evil not in text
+
+
+def test_a_status_that_is_none_stands_in_code_like_any_text(strange: Source, evil: str) -> None:
+    """An index may come from anybody, and its text must not steer a terminal or write the summary of a job."""
+    [only] = strange
+
+    for text in (render_summary(strange), render_transcript(only)):
+        outside = without_code(text)
+        assert "<" not in outside
+        assert "\x1b" not in text
+        assert evil not in text
 
 
 def without_code(markdown: str) -> str:
@@ -219,11 +252,27 @@ def test_numbers_are_rounded_honestly() -> None:
         "100%",
         "-",
     ]
-    assert [seconds(ns) for ns in (0, 1500, 2_000_000, 1_500_000_000, 3_723e9, None)] == [
+    assert [seconds(ns) for ns in (0, 1500, 2_000_000, 1_500_000_000, 3_723e9, -3e9, None)] == [
         "0 s",
         "2 µs",
         "2 ms",
         "1.5 s",
         "1 h 02 min",
+        "-3.0 s",
         "-",
+    ]
+
+
+def test_dollars_are_written_as_people_read_them() -> None:
+    """A hundred tokens of a cheap model cost some millionths."""
+    amounts = (0.0, 3.2e-9, 0.0000125, 0.00009999, 0.0004, 0.05, 12.5, -0.00002)
+    assert [usd(amount) for amount in amounts] == [
+        "$0.00",
+        "$0.0000000032",
+        "$0.000013",
+        "$0.0001",
+        "$0.0004",
+        "$0.05",
+        "$12.50",
+        "$-0.00002",
     ]

@@ -23,6 +23,7 @@ def test_csv_has_a_row_per_run(source: Source, tmp_path: Path) -> None:
     assert [row["status"] for row in rows] == ["passed", "failed", "error", "skipped", "passed", "failed"]
     assert (rows[5]["tool_calls"], rows[5]["turns"], rows[5]["cost_usd"]) == ("2", "2", "0.05")
     assert rows[4]["tags"] == "smoke;nightly"
+    assert (rows[5]["start_time"], rows[5]["end_time"]) == ("2026-05-01T09:00:00Z", "2026-05-01T09:00:02Z")
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
