@@ -7,7 +7,7 @@ from collections.abc import Generator
 import pytest
 
 from . import _test_hooks
-from .observing import Observation, Watch, langchain, litellm
+from .observing import Observation, Watch, langchain, litellm, otel
 from .store import ArenaStateStore
 
 _KEY = pytest.StashKey[Observation]()
@@ -54,6 +54,7 @@ class CaptureHooks:
             if observation is not None:
                 litellm.settle(observation, _PATIENCE)
                 langchain.settle(observation)
+                otel.settle(observation)
                 observation.end()
             self._tell_problems()
 

@@ -163,8 +163,8 @@ def _any_total(costs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             if key in _NO_DOLLARS:
                 if isinstance(value, int | float):
                     out[key] += value
-            elif key in _NO_TOKENS and isinstance(value, int):
-                out[key] += value
+            elif key in _NO_TOKENS:
+                out[key] += _whole(value)
     for key in _INT_COSTS:
         if not -INT64 <= out[key] < INT64:
             out[key] = int64(out[key])
@@ -174,6 +174,13 @@ def _any_total(costs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         if not out[key]:
             del out[key]
     return out
+
+
+def _whole(value: object) -> int:
+    """Tokens as a message's meta may have them: what wrote its JSON may have made a 12.0 of 12."""
+    if isinstance(value, int):
+        return value
+    return int(value) if isinstance(value, float) and math.isfinite(value) else 0
 
 
 def finite(value: float) -> float:
@@ -280,5 +287,6 @@ def status_of(run: Mapping[str, Any], facts: Sequence[MessageFacts] | None = Non
 
 def only_provider(facts: Iterable[MessageFacts]) -> str:
     """The provider that the costs name, when they name exactly one; else empty."""
-    names = {cost.get("provider_name") for fact in facts for cost in fact.costs} - {None, ""}
-    return str(names.pop()) if len(names) == 1 else ""
+    given = [cost.get("provider_name") for fact in facts for cost in fact.costs]
+    names = {name for name in given if name and isinstance(name, str)}  # a message's meta may have anything there
+    return names.pop() if len(names) == 1 else ""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_arena_state import RunResult, document, telemetry
+from pytest_arena_state import CostInfo, RunResult, document, telemetry
 from pytest_arena_state.telemetry import facts_of
 
 
@@ -63,6 +63,17 @@ def test_costs_that_the_pipeline_leaves_in_meta_are_added(key: str) -> None:
     )
 
     assert (cost["input_tokens"], cost["total_cost_usd"]) == (3, 0.5)
+
+
+@pytest.mark.parametrize("cost", [{}, CostInfo().to_dict()], ids=["some", "usual"])
+def test_tokens_in_meta_may_have_become_floats(cost: dict[str, Any]) -> None:
+    """A budget counts them, and so does the reference, where every number of such a map is one."""
+    told = {**cost, "input_tokens": 12.0, "output_tokens": 7.9}
+
+    total = telemetry.total_cost(facts({"role": "user", "meta": {"stt_cost": told}}))
+
+    assert (total["input_tokens"], total["output_tokens"]) == (12, 7)
+    assert type(total["input_tokens"]) is int
 
 
 @pytest.mark.parametrize(
@@ -216,6 +227,15 @@ def test_the_provider_is_told_when_the_costs_name_one(names: list[str | None], p
     messages = [{"role": "assistant", "cost_info": {"provider_name": name, "input_tokens": 1}} for name in names]
 
     assert telemetry.only_provider(facts(*messages)) == provider
+
+
+@pytest.mark.parametrize("junk", [["p"], {"p": 1}, 5, None, True])
+def test_junk_where_a_cost_in_meta_would_name_its_provider_names_none(junk: object) -> None:
+    """Anything may stand in meta, and a run must not be lost because of it."""
+    meta = {"tts_cost": {"provider_name": junk}}
+
+    assert telemetry.only_provider(facts({"role": "assistant", "meta": meta})) == ""
+    assert telemetry.only_provider(facts({"cost_info": {"provider_name": "a"}, "meta": meta})) == "a"
 
 
 # --- the document -------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ messages is a repetition of the start, and a single message is one only of the l
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Sequence
@@ -62,10 +63,15 @@ def align(known: Sequence[Message], given: list[Message]) -> Alignment:
     repeated = 0
     starts = 0
     if not answers:
-        repeated, starts = _repeated(
-            [(known_keys[place], known[place].meta.get("response_id")) for place in known_body],
-            [(given_keys[place], given[place].meta.get("response_id")) for place in given_body],
-        )
+        told = [(known_keys[place], known[place].meta.get("response_id")) for place in known_body]
+        told_again = [(given_keys[place], given[place].meta.get("response_id")) for place in given_body]
+        repeated, starts = _repeated(told, told_again)
+        if starts or repeated < len(known_body):
+            order = _in_known_order(told, told_again)
+            shorter = min(len(known_body), len(given_body))
+            if _repeated(told, [told_again[place] for place in order]) == (shorter, 0):
+                given_body = [given_body[place] for place in order]
+                repeated, starts = shorter, 0
     # Instructions do not move: the same ones are known wherever they stand.
     instructions = {key for key, message in zip(known_keys, known, strict=True) if message.role == "system"}
     spoken = set(given_body[repeated:])
@@ -178,6 +184,31 @@ def _repeated(known: Sequence[_Told], given: Sequence[_Told]) -> tuple[int, int]
     if shared >= _HISTORY or (shared and len(given) > len(known)):
         return shared, 0  # the history with another end, or an earlier state of it
     return 0, 0
+
+
+def _in_known_order(known: Sequence[_Told], given: Sequence[_Told]) -> list[int]:
+    """The places of those given, results of tools that follow each other in the order in which they are known.
+
+    Tools that run at one time end in any order, and a history has their results in that of the calls.
+    """
+    out = list(range(len(given)))
+    at = 0
+    while at < min(len(known), len(given)):
+        waiting = list(itertools.takewhile(lambda place: _of_a_tool(given[place]), range(at, len(given))))
+        ended = len(waiting)
+        first: list[int] = []
+        for told in itertools.takewhile(_of_a_tool, known[at : at + ended]):
+            found = next((place for place in waiting if _same(told, given[place])), None)
+            if found is not None:
+                waiting.remove(found)
+                first.append(found)
+        out[at : at + ended] = [*first, *waiting]
+        at += max(ended, 1)
+    return out
+
+
+def _of_a_tool(told: _Told) -> bool:
+    return told[0].startswith('["tool"')
 
 
 def _same(known: _Told, given: _Told) -> bool:

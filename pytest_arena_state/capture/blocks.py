@@ -86,6 +86,19 @@ def show_media(draft: Draft, block: dict[str, Any], family: str = "") -> None:
         draft.detail_part(_flattened(block), _MEDIA_KEYS)
 
 
+def read_audio(draft: Draft, audio: Any) -> None:
+    """Read what OpenAI has beside the content of an answer that is spoken."""
+    if not isinstance(audio, dict):
+        return
+    part = media_part(audio, "audio")
+    if part is not None:
+        draft.show(part)
+    elif isinstance(audio.get("id"), str):
+        draft.note(audio=audio)  # an earlier answer, by reference
+    else:
+        draft.keep(audio)
+
+
 def media_part(block: dict[str, Any], family: str = "") -> ContentPart | None:
     """The media that a block carries or points at; None when it does neither.
 
@@ -181,7 +194,9 @@ def _read_refusal(draft: Draft, block: dict[str, Any]) -> None:
 
 
 def _read_reasoning(draft: Draft, block: dict[str, Any]) -> None:
-    draft.think(first(block, "reasoning", "thinking", "content", "text"))
+    words = first(block, "reasoning", "thinking", "content", "text")
+    for piece in words if isinstance(words, list) else [words]:  # Mistral's are texts in blocks of their own
+        draft.think(mapping(piece).get("text", piece))
     draft.detail_part(block, _THOUGHT_KEYS)
     for summary in listed(block.get("summary")):
         draft.think(mapping(summary).get("text"))

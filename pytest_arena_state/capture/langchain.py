@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .blocks import read_block
+from .blocks import read_audio, read_block
 from .draft import Draft, tool_draft
 from .plain import attribute
 from .shape import as_text, count, first, listed, mapping, mappings, text
@@ -25,9 +25,16 @@ _READ = (
     "type", "role", "content", "name", "id", "tool_calls", "invalid_tool_calls", "tool_call_chunks", "usage_metadata",
     "response_metadata", "additional_kwargs", "tool_call_id", "status", "artifact", "chunk_position", "example",
 )  # fmt: skip
+_ARGUMENTS = "input_json_delta"  # of the block before it, in Anthropic's streams
 # In a model's content these stand again in `tool_calls`.
-_CALL_BLOCKS = {"tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call", "function_call", "input_json_delta"}
+_CALL_BLOCKS = {"tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call", "function_call", _ARGUMENTS}
 _RUN_ID = "lc_run-"
+_TEXTS = ("text", "thinking", "reasoning")
+# What comes piece by piece; of other texts each piece has the whole.
+_STREAMED = {
+    "text", "thinking", "reasoning", "reasoning_content", "signature", "refusal", "partial_json", "args", "arguments",
+    "data", "transcript",
+}  # fmt: skip
 _READ_METADATA = ("model_name", "model", "finish_reason", "stop_reason", "done_reason", "id")
 
 
@@ -98,7 +105,7 @@ def _read_one(item: dict[str, Any]) -> Draft:
 
 
 def _read_metadata(draft: Draft, item: dict[str, Any]) -> None:
-    metadata, more = mapping(item.get("response_metadata")), mapping(item.get("additional_kwargs"))
+    metadata, more = mapping(item.get("response_metadata")), {**mapping(item.get("additional_kwargs"))}
     refusal = more.get("refusal")
     if isinstance(refusal, str) and refusal:
         draft.refused = True
@@ -106,6 +113,10 @@ def _read_metadata(draft: Draft, item: dict[str, Any]) -> None:
         if not draft.parts:
             draft.say(refusal)
     draft.think(more.get("reasoning_content"))
+    if isinstance(more.get("audio"), dict):
+        read_audio(draft, more.pop("audio"))
+    if mapping(more.get("reasoning")).get("type") == "reasoning":  # an item of OpenAI's, in the oldest of the formats
+        read_block(draft, more.pop("reasoning"))
     draft.finish(
         mapping(metadata.get("incomplete_details")).get("reason")
         or first(metadata, "finish_reason", "stop_reason", "done_reason", "status")
@@ -114,6 +125,8 @@ def _read_metadata(draft: Draft, item: dict[str, Any]) -> None:
     draft.note_rest(metadata, _READ_METADATA)
     draft.note_rest(more, ("tool_calls", "function_call", "refusal", "reasoning_content"))
     usage = mapping(item.get("usage_metadata"))
+    # Zero for an answer from LangChain's own cache, which repeats the tokens of the one that was paid.
+    draft.note(reported_cost_usd=usage.get("total_cost"))
     if usage:
         details = mapping(usage.get("input_token_details"))
         cached = count(details.get("cache_read"))
@@ -166,14 +179,11 @@ def joins(chunks: list[Any]) -> list[Any] | None:
 def _add_chunk(whole: dict[str, Any], chunk: dict[str, Any]) -> None:
     whole["content"] = _added(whole["content"], chunk.get("content"))
     for key in ("id", "name"):
-        if chunk.get(key) is not None:
+        # The provider's id of an answer stays; that of the run may come before it and after it.
+        if chunk.get(key) is not None and not (whole.get(key) and text(chunk[key]).startswith(_RUN_ID)):
             whole[key] = chunk[key]
     for key in ("response_metadata", "additional_kwargs"):
-        known = {**mapping(whole.get(key))}
-        for name, value in mapping(chunk.get(key)).items():
-            grows = name == "reasoning_content" and isinstance(value, str)
-            known[name] = text(known.get(name)) + value if grows else value
-        whole[key] = known
+        whole[key] = _grown(mapping(whole.get(key)), mapping(chunk.get(key)))
     usage = mapping(chunk.get("usage_metadata"))
     if usage:
         whole["usage_metadata"] = _summed(mapping(whole.get("usage_metadata")), usage)
@@ -201,22 +211,45 @@ def _added(said: Any, more: Any) -> Any:
         if isinstance(block, str) and isinstance(last, str):
             blocks[-1] = last + block
         elif isinstance(block, dict) and isinstance(last, dict) and _continues(last, block):
-            blocks[-1] = _grown(last, block)
+            blocks[-1] = _grown(last, {**block, "type": last["type"]})
         else:
             blocks.append(block)
     return blocks
 
 
 def _continues(last: dict[str, Any], block: dict[str, Any]) -> bool:
-    return block.get("index") == last.get("index") and block.get("type") == last.get("type")
+    index, kind = block.get("index"), block.get("type")
+    if index is None and kind not in _TEXTS:
+        return False  # another image, say
+    return bool(kind) and index == last.get("index") and kind in (last.get("type"), _ARGUMENTS) and "type" in last
 
 
-def _grown(last: dict[str, Any], block: dict[str, Any]) -> dict[str, Any]:
-    """One block of two pieces: the texts that stream are joined, all else is replaced."""
-    out = {**last, **block}
-    for key in ("text", "thinking", "reasoning", "signature", "refusal"):
-        if isinstance(last.get(key), str) and isinstance(block.get(key), str):
-            out[key] = last[key] + block[key]
+def _grown(known: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Two pieces of one block or of one answer's fields: what streams is joined, all else is replaced."""
+    out = {**known}
+    for key, value in more.items():
+        before = out.get(key)
+        if isinstance(before, str) and isinstance(value, str):
+            out[key] = before + value if key in _STREAMED else value
+        elif isinstance(before, dict) and isinstance(value, dict):
+            out[key] = _grown(before, value)
+        elif isinstance(before, list) and isinstance(value, list):
+            out[key] = _lengthened(before, value)
+        elif value is not None or before is None:
+            out[key] = value
+    return out
+
+
+def _lengthened(known: list[Any], more: list[Any]) -> list[Any]:
+    """A list with what follows: summaries and log probabilities come piece by piece, citations one by one."""
+    out = [*known]
+    for entry in more:
+        index = mapping(entry).get("index")
+        at = next((at for at, old in enumerate(out) if index is not None and mapping(old).get("index") == index), None)
+        if at is None:
+            out.append(entry)
+        else:
+            out[at] = _grown(out[at], entry)
     return out
 
 
@@ -225,6 +258,8 @@ def _summed(known: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
     for key, value in more.items():
         if isinstance(value, dict):
             out[key] = _summed(mapping(known.get(key)), value)
+        elif key == "total_cost":
+            out[key] = value  # dollars, which are no count
         else:
             out[key] = count(known.get(key)) + count(value)
     return out

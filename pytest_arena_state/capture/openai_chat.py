@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .blocks import media_part, read_content
+from .blocks import media_part, read_audio, read_content
 from .draft import Draft, tool_draft
 from .plain import attribute, plain
 from .shape import count, first, kinds, listed, mapping, mappings, moment, text
@@ -48,9 +48,11 @@ def claims(item: Any) -> Claim:
     if isinstance(content, list):
         found = kinds(content)
         return Claim.SURE if found & _BLOCKS else Claim.MAYBE if found <= {"text"} else Claim.NO
-    if isinstance(content, str) or (content is None and ("content" in item or item["role"] == "assistant")):
+    if isinstance(content, str) or (content is None and "content" in item):
         return Claim.MAYBE
-    return Claim.NO
+    # Objects leave out what is None. Other libraries' answers say it elsewhere, in blocks or items.
+    elsewhere = any(mappings(value) for key, value in item.items() if key not in _READ)
+    return Claim.MAYBE if content is None and item["role"] == "assistant" and not elsewhere else Claim.NO
 
 
 def read(items: list[Any]) -> list[Message]:
@@ -65,7 +67,9 @@ def opens(value: object) -> object | None:
         return None
     item = plain(value)
     cost, latency = hidden.get("response_cost"), attribute(value, "_response_ms")
-    if isinstance(cost, float | int) and cost > 0:
+    if hidden.get("cache_hit") is True:
+        item["reported_cost_usd"] = 0.0  # what stands there is what the answer cost when it was given
+    elif isinstance(cost, float | int) and cost > 0:
         item["reported_cost_usd"] = float(cost)
     if isinstance(latency, float | int) and latency >= 0:
         item["measured_latency_ms"] = latency
@@ -139,7 +143,7 @@ def _read_message(item: dict[str, Any]) -> Draft:
             draft.keep(image)
         else:
             draft.show(part)
-    _read_audio(draft, item.get("audio"))
+    read_audio(draft, item.get("audio"))
     for call in listed(item.get("tool_calls")):
         _read_call(draft, call)
     if isinstance(item.get("function_call"), dict):
@@ -162,18 +166,6 @@ def _read_thoughts(draft: Draft, item: dict[str, Any]) -> None:
             kind="redacted_thinking" if redacted else "signature",
             redacted=redacted,
         )
-
-
-def _read_audio(draft: Draft, audio: Any) -> None:
-    if not isinstance(audio, dict):
-        return
-    part = media_part(audio, "audio")
-    if part is not None:
-        draft.show(part)
-    elif isinstance(audio.get("id"), str):
-        draft.note(audio=audio)  # an earlier answer, by reference
-    else:
-        draft.keep(audio)
 
 
 def _read_call(draft: Draft, call: Any) -> None:
@@ -215,9 +207,17 @@ def _add_chunk(whole: dict[str, Any], chunk: dict[str, Any]) -> None:
     for piece in mappings(chunk.get("choices")):
         choice = choices.setdefault(count(piece.get("index")), {"message": {"role": "assistant"}})
         for key, value in piece.items():
-            if key not in ("delta", "index") and value is not None:
+            if key == "logprobs" and isinstance(value, dict):
+                choice[key] = _lengthened(mapping(choice.get(key)), value)
+            elif key not in ("delta", "index") and value is not None:
                 choice[key] = value
         _add_delta(choice["message"], mapping(piece.get("delta")))
+
+
+def _lengthened(known: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Log probabilities with those of the next words."""
+    lists = {key: [*listed(known.get(key)), *value] for key, value in more.items() if isinstance(value, list)}
+    return {**more, **known, **lists}
 
 
 def _add_ollama(whole: dict[str, Any], chunk: dict[str, Any]) -> None:

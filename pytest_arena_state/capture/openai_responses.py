@@ -30,6 +30,7 @@ _SERVER_ITEMS = {
     "mcp_list_tools", "mcp_approval_request", "mcp_approval_response", "compaction", "item_reference",
     "tool_search_call", "tool_search_output",
 }  # fmt: skip
+_UNFINISHED = ("in_progress", "queued")
 _NO_ID = "__fake_id__"  # what the Agents SDK gives to answers of other interfaces: the same to each
 # What a response repeats of its request.
 _ECHOES = (
@@ -150,7 +151,7 @@ class _Turn:
             self.item(mapping(item))
         draft = self._model()
         status, why = response.get("status"), mapping(response.get("incomplete_details")).get("reason")
-        draft.finish(why or status)
+        draft.finish(why or (status if status not in _UNFINISHED else ""))
         response_id = first(response, "id", "response_id")
         for each in self._drafts:
             each.timestamp = moment(response.get("created_at"))

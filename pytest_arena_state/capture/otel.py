@@ -94,42 +94,82 @@ def _read_attributes(item: dict[str, Any]) -> list[Message]:
     drafts += [draft for message in mappings(_decoded(item.get(_INPUT))) for draft in _read_message(message)]
     told = mappings(_decoded(item.get(_OUTPUT)))
     further = told[1:] if _are_choices(told, item) else []
-    answers = [draft for message in told[: len(told) - len(further)] for draft in _read_message(message)]
+    pieces = told[: len(told) - len(further)]
+    answers = [draft for message in _with_calls(pieces) for draft in _read_message(message)]
     if answers:
         _read_response(answers, item)
         answers[-1].note(further_choices=further)
     return [draft.message() for draft in drafts + answers]
 
 
+def _with_calls(pieces: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The pieces of an answer, each with the calls of tools that follow it alone, as OpenAI's responses are read."""
+    out: list[dict[str, Any]] = []
+    for piece in pieces:
+        goes_on = out and out[-1].get("role") == piece.get("role") == "assistant"
+        if goes_on and kinds(piece.get("parts")) == {"tool_call"}:
+            out[-1] = {**out[-1], **piece, "parts": [*listed(out[-1].get("parts")), *listed(piece["parts"])]}
+        else:
+            out.append(piece)
+    return out
+
+
 def _are_choices(told: list[dict[str, Any]], item: dict[str, Any]) -> bool:
-    """Several answers to choose from, and not one in pieces: each has a reason to end, or was asked for."""
-    counts = (len(listed(item.get("gen_ai.response.finish_reasons"))), item.get("gen_ai.request.choice.count"))
-    return len(told) in counts and all(message.get("role") == "assistant" for message in told)
+    """Several answers to choose from, and not one in pieces: they were asked for, or each has a reason to end."""
+    if not all(message.get("role") == "assistant" for message in told):
+        return False
+    asked = item.get("gen_ai.request.choice.count")
+    if asked is not None:
+        return bool(len(told) == asked)
+    # OpenInference gives each call of a tool a message, and each message a reason.
+    called = any("tool_call" in kinds(message.get("parts")) for message in told)
+    reasons = listed(item.get("gen_ai.response.finish_reasons"))
+    reasons = reasons or [message for message in told if message.get("finish_reason")]
+    return len(told) == len(reasons) and not called
 
 
 def _read_response(answers: list[Draft], item: dict[str, Any]) -> None:
     # Of several answers each has its own reason; Anthropic's client has one, under a name of its own.
     reasons = listed(item.get("gen_ai.response.finish_reasons")) or [item.get("anthropic.message.stop_reason")]
     for draft, reason in zip(answers, reasons, strict=False):
-        draft.finish(reason)
+        if reason:  # else it may stand in the message
+            draft.finish(reason)
     last = answers[-1]
     usage = {key.removeprefix(_USAGE): value for key, value in item.items() if key.startswith(_USAGE)}
     provider = text(item.get("gen_ai.provider.name")) or text(item.get("gen_ai.system"))
     if "input_tokens" in usage or "output_tokens" in usage:
-        cached = count(usage.get("cache_read.input_tokens"))
+        raw = _raw(usage.get("raw"))
+        details = mapping(first(raw, "prompt_tokens_details", "input_tokens_details"))
+        cached = count(
+            first(usage, "cache_read.input_tokens")
+            or first(details, "cached_tokens")
+            or raw.get("cache_read_input_tokens")
+        )
         last.use(
             input=max(0, count(usage.get("input_tokens")) - cached),
             cached=cached,
             output=usage.get("output_tokens"),
-            written=first(usage, "cache_creation.input_tokens", "cache_write.input_tokens"),
-            reasoning=usage.get("reasoning.output_tokens"),
+            written=first(usage, "cache_creation.input_tokens", "cache_write.input_tokens")
+            or raw.get("cache_creation_input_tokens"),
+            reasoning=first(usage, "reasoning.output_tokens")
+            or mapping(first(raw, "completion_tokens_details", "output_tokens_details")).get("reasoning_tokens"),
             provider=provider,
             reported=usage,
         )
     for draft in answers:
-        draft.note(model=item.get("gen_ai.response.model"), response_id=item.get("gen_ai.response.id"))
+        # Not every instrumentation looks into a stream for the model's name.
+        model = first(item, "gen_ai.response.model", "gen_ai.request.model")
+        draft.note(model=model, response_id=item.get("gen_ai.response.id"))
     _read_times(last, item)
     last.note(attributes=_rest(item))
+
+
+def _raw(usage: Any) -> dict[str, Any]:
+    """What the provider said of usage; Logfire tells nothing but sums beside it."""
+    try:
+        return mapping(_decoded(usage))
+    except (ValueError, RecursionError):
+        return {}
 
 
 def _rest(item: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,9 @@ from importlib import metadata
 
 _OFF = ("0", "false", "no", "off", "none", "no_content", "")
 _INSTRUMENTATION = "opentelemetry-instrumentation"
+_OPENINFERENCE = "openinference-instrumentation"
+_OPENINFERENCE_NAMES = "OPENINFERENCE_ENABLE_GENAI_SEMCONV"
+_BY_LOGFIRE = {"anthropic": "instrument_anthropic", "openai": "instrument_openai"}
 
 
 class Verdict(StrEnum):
@@ -129,6 +132,13 @@ def _instrumented(library: str, *names: str) -> _Judge:
                 refused.append(unsupported)
                 continue
             return Verdict.IF, f"through {name}, when the code switches it on"
+        if library in _BY_LOGFIRE and version("logfire") is not None:
+            return Verdict.IF, f"through logfire, when the code calls logfire.{_BY_LOGFIRE[library]}()"
+        name = f"{_OPENINFERENCE}-{library}"
+        if version(name) is not None:
+            if environment.get(_OPENINFERENCE_NAMES, "").strip().lower() == "true":
+                return Verdict.IF, f"through {name}, when the code switches it on"
+            refused.append(f"{name} has names of its own for what was said: set {_OPENINFERENCE_NAMES}=true")
         if refused:
             return Verdict.NO, "; ".join(refused)
         return Verdict.NO, f"no instrumentation is installed: pip install {_INSTRUMENTATION}-{names[0]}"

@@ -7,6 +7,7 @@ thread and task. It is inherited by everything that a chain or a graph calls.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from time import time_ns
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 _DOOR = "langchain"
 _MARK = "_arena_handler"
 _KINDS = ("human", "ai", "system", "tool")
+_EVENTS = (
+    *("on_chat_model_start", "on_llm_start", "on_llm_end", "on_llm_error"),
+    *("on_tool_start", "on_tool_end", "on_tool_error"),
+)
 _OF_A_GRAPH = ("GraphBubbleUp", "GraphInterrupt")  # by which LangGraph stops a tool, to run it again later
 
 
@@ -45,9 +50,9 @@ _started: dict[Any, _Started] = {}
 class _Events:
     """What LangChain calls; mixed into its base class, which we do not import."""
 
-    # In the thread and the context of the call, not in a pool's; and never an error to the caller.
-    run_inline = True
-    raise_error = False
+    # Beside one that runs inline, others are not told that an asynchronous call of a model of texts begins.
+    run_inline = False
+    raise_error = False  # never an error to the caller
     ignore_chain = ignore_retriever = ignore_retry = ignore_custom_event = True
 
     def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: Any, **more: Any) -> None:
@@ -117,6 +122,34 @@ class _Events:
             result.latency_ms = message.latency_ms = round((ended - started.began) / 1e6)
             result.name = result.name or started.name
         started.observation.execution(Execution(door=_DOOR, message=message, args=started.given))
+
+
+async def _like_this() -> None:
+    """What a function looks like that can be awaited."""
+
+
+class _Done:
+    """Can be awaited, and is no coroutine, so that nobody has to."""
+
+    def __await__(self) -> Iterator[Any]:
+        return iter(())
+
+
+class _AtOnce:
+    """An event that is taken when it is told, in the thread and the context of the call, and can be awaited.
+
+    LangChain would give a plain function to a pool of threads where the call is asynchronous, and a coroutine to an
+    event loop of its own where it is not.
+    """
+
+    def __init__(self, take: Callable[..., None]) -> None:
+        self._take = take
+        for name in ("__name__", "__code__", "__defaults__", "__kwdefaults__", "__annotations__"):
+            setattr(self, name, getattr(_like_this, name))
+
+    def __call__(self, *args: Any, **more: Any) -> _Done:
+        self._take(*args, **more)
+        return _Done()
 
 
 def _tell(started: _Started, response: Any, error: str) -> None:
@@ -222,6 +255,8 @@ def install(module: ModuleType) -> None:
         return
     base: Any = sys.modules["langchain_core.callbacks.base"].BaseCallbackHandler
     handler = type("ArenaCallbackHandler", (_Events, base), {})()
+    for name in _EVENTS:
+        setattr(handler, name, _AtOnce(getattr(handler, name)))
     module.register_configure_hook(ContextVar(_MARK, default=handler), inheritable=True)
     setattr(module, _MARK, handler)
 

@@ -11,6 +11,7 @@ of its own, named after the forks that led to it: nobody else may write to them.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import mmap
 import threading
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from .._forks import prepare_forks, tell_of_forks
 from ..capture import told_unmapped
-from .calls import UNTOLD_KEY, Call, Execution, Likeness, all_alike, filled, likeness
+from .calls import UNTOLD_KEY, Call, Execution, Likeness, all_alike, filled, joined, likeness
 from .memory import Memory
 from .own import merged
 from .threads import Folded, Thread, Threads
@@ -90,11 +91,17 @@ class Observation:
         self._trouble = trouble
         self._lock = threading.RLock()
         self._calls: list[_Recorded] = []
+        self._doors: set[str] = set()
+        """Who told of them."""
         self._threads = Threads()
         self._waiting: list[Execution] = []
         self.memory = Memory()
         self._own: set[str] = set()
         """Conversations into which the test itself wrote messages."""
+        self._given: set[str] = set()
+        """The names that threads were given."""
+        self._latest: dict[str, int] = {}
+        """By what names begin with: the last number that was given."""
         self._store: ArenaStateStore | None = None
         self._numbers = itertools.count(1)
         """Of the forks of this process while the test runs."""
@@ -163,6 +170,7 @@ class Observation:
 
     def _take(self, call: Call) -> None:
         known = self._known(call)
+        self._doors.add(call.door)
         if known is not None:
             known.doors.add(call.door)
             if known.folded is not None:
@@ -203,6 +211,8 @@ class Observation:
     def _known(self, call: Call) -> _Recorded | None:
         """The same call, as another door told it."""
         best, rank = None, 0
+        if self._doors <= {call.door}:
+            return None  # nobody else tells of calls
         said = _said(call)
         for recorded in reversed(self._calls):
             other = recorded.call
@@ -224,7 +234,10 @@ class Observation:
 
     def _enrich(self, folded: Folded, call: Call) -> None:
         changed: list[int] = []
-        for place, answer in zip(folded.answers, call.answers, strict=False):
+        answers = call.answers
+        if len(answers) != len(folded.answers):  # told in other pieces; what the call took stands in the last
+            answers = [functools.reduce(joined, answers)] if answers else []
+        for place, answer in zip(folded.answers[len(folded.answers) - len(answers) :], answers, strict=False):
             known = folded.thread.messages[place]
             more = filled(known, answer)
             if place == folded.answers[-1]:
@@ -264,14 +277,14 @@ class Observation:
                 store._put(thread.id, messages, problems=problems)
 
     def _free_id(self, store: ArenaStateStore) -> str:
-        taken = {thread.id for thread in self._threads.all} | self._own
         free = self._id + ("#fork" + ".".join(map(str, self._lineage)) if self._lineage else "")
-        if free not in taken and not store.log_len(free):
-            return free
-        number = 2
-        while f"{free}#{number}" in taken or store.log_len(f"{free}#{number}"):
+        name, number = free, self._latest.get(free, 1)
+        while name in self._given or name in self._own or store.log_len(name):
             number += 1
-        return f"{free}#{number}"
+            name = f"{free}#{number}"
+        self._latest[free] = number
+        self._given.add(name)
+        return name
 
     def make_room(self, conversation_id: str) -> None:
         """The test itself is about to write messages into a conversation. Never raises."""

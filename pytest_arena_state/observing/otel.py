@@ -44,11 +44,30 @@ class _Open:
     """A call to a model took place within it."""
 
 
+@dataclass(slots=True)
+class _Stream:
+    """What Logfire tells of a stream when it begins: what was asked."""
+
+    observation: Observation
+    span: Any
+    attributes: Mapping[str, Any]
+
+    @property
+    def asked(self) -> tuple[Any, ...]:
+        """What the log that follows at the stream's end repeats."""
+        return _asked(self.span, self.attributes)
+
+
+def _asked(span: Any, attributes: Mapping[str, Any]) -> tuple[Any, ...]:
+    return _door(span), *map(attributes.get, (*_SENT, "request_data"))
+
+
 class Spans:
     """The spans that began in a test and have not ended yet."""
 
     def __init__(self) -> None:
         self._open: dict[Any, _Open] = {}
+        self._streams: list[_Stream] = []
 
     def begin(self, key: Any, parent: Any) -> None:
         """A span began."""
@@ -70,7 +89,7 @@ class Spans:
                     opened.observation.execution(execution)
             elif operation in _CALLS or (operation is None and _CAME in attributes):
                 self._mark(opened)
-                opened.observation.call(_call(span, attributes))
+                self._tell(opened.observation, span, attributes)
             elif operation == "invoke_agent" and not opened.has_call and _CAME in attributes:
                 # An agent that nobody instruments further: its span is all that there is.
                 self._mark(opened)
@@ -84,6 +103,31 @@ class Spans:
         except Exception as error:  # noqa: BLE001 - spans hold what anybody put into them
             opened.observation.problem(f"{_door(span)}: a span was not understood: {type(error).__name__}: {error}")
 
+    def settle(self, observation: Observation) -> None:
+        """Tell of streams of a test that were not read to their end. Never raises."""
+        for stream in [stream for stream in self._streams if stream.observation is observation]:
+            self._streams.remove(stream)
+            try:
+                observation.call(_call(stream.span, stream.attributes))
+            except Exception as error:  # noqa: BLE001 - spans hold what anybody put into them
+                observation.problem(f"{_door(stream.span)}: a span was not understood: {type(error).__name__}: {error}")
+
+    def _tell(self, observation: Observation, span: Any, attributes: Mapping[str, Any]) -> None:
+        kind = attributes.get("logfire.span_type") if _door(span).startswith("otel logfire.") else None
+        if kind == "log":
+            asked = _asked(span, attributes)
+            stream = next((stream for stream in self._streams if stream.asked == asked), None)
+            if stream is None:
+                # Such as one that is closed when it is collected as garbage.
+                observation.problem(f"{_door(span)}: a stream that did not begin in this test was not captured")
+                return
+            self._streams.remove(stream)
+            stream.observation.call(_call(span, attributes, stream.span.start_time))
+        elif kind == "span" and _begins_stream(span, attributes):
+            self._streams.append(_Stream(observation, span, attributes))
+        else:
+            observation.call(_call(span, attributes))
+
     def _mark(self, opened: _Open) -> None:
         above = self._open.get(opened.parent)
         while above is not None and not above.has_call:
@@ -94,9 +138,20 @@ class Spans:
 _spans = Spans()
 
 
+def settle(observation: Observation) -> None:
+    """Tell of what a test began and did not end."""
+    _spans.settle(observation)
+
+
 def _door(span: Any) -> str:
     # An instrumentation and the library itself may both tell of a call; each does it once.
     return f"otel {getattr(getattr(span, 'instrumentation_scope', None), 'name', '')}".rstrip()
+
+
+def _begins_stream(span: Any, attributes: Mapping[str, Any]) -> bool:
+    """Logfire's span of a stream ends when the stream begins; what came back follows in a log."""
+    told = _CAME in attributes or "gen_ai.usage.output_tokens" in attributes
+    return not (told or _failure(span, attributes))
 
 
 def _failure(span: Any, attributes: Mapping[str, Any]) -> str:
@@ -120,10 +175,11 @@ def _raised(span: Any) -> str:
     return ""
 
 
-def _call(span: Any, attributes: Mapping[str, Any]) -> Call:
+def _call(span: Any, attributes: Mapping[str, Any], began: int = 0) -> Call:
+    began = began or span.start_time or 0
     sent = {key: attributes[key] for key in _SENT if key in attributes}
     came = {key: value for key, value in attributes.items() if key not in _SENT}
-    answered = {"attributes": came, "start_time": span.start_time, "end_time": span.end_time}
+    answered = {"attributes": came, "start_time": began, "end_time": span.end_time}
     answers: list[Message] = []
     error = _failure(span, attributes)
     if _CAME in attributes:
@@ -137,7 +193,7 @@ def _call(span: Any, attributes: Mapping[str, Any]) -> Call:
         door=_door(span),
         history=from_messages(sent) if sent else [],
         answers=answers,
-        started=span.start_time or 0,
+        started=began,
         ended=span.end_time or 0,
         error=error,
     )

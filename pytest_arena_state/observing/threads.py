@@ -58,6 +58,8 @@ class Thread:
     """When the last of its calls began."""
     id: str = ""
     """Where in the store it is; empty when it is not there yet."""
+    answered: bool = False
+    """A model's answer is among its messages."""
     of_parent: int = 0
     """How many of its messages the process recorded that this one was forked of, and may go on from."""
 
@@ -70,6 +72,7 @@ class Thread:
         self.messages.append(message)
         self.likenesses.append(likeness(message))
         self.said.add(self.likenesses[-1])
+        self.answered = self.answered or message.role == "assistant"
         return len(self.messages) - 1
 
     def replace(self, place: int, message: Message) -> None:
@@ -116,6 +119,12 @@ class Thread:
             return None
         if len(own) <= len(history) and all_alike(own, history[: len(own)]):
             return _shared(places, own, history)
+        told = len(own) - self.tail()
+        if 0 < told < min(len(own), len(history)) and all_alike(own[:told], history[:told]):
+            # Of the tools, some were executed here, and others answered by whoever stopped them.
+            executed = self._ended_with(history[told:])
+            if len(executed) == len(own) - told:
+                return _shared(places[:told], own[:told], history) + [(place, told + at) for place, at in executed]
         for size in range(min(len(own), len(history)), 0, -1):
             end = own[-size:]
             # A question alone may be asked again by somebody else; with an answer in it, it is the thread.
@@ -187,13 +196,17 @@ class Threads:
 
     def __init__(self) -> None:
         self.all: list[Thread] = []
+        self._unanswered: list[Thread] = []
+        """Those without an answer, and maybe some more."""
+        self._began = 0
+        """When the last of all their calls began."""
 
     def take(self, call: Call) -> Folded:
         """Fold a call into the thread that it goes on with, or begin one."""
         history = call.says or [likeness(message) for message in call.history]
         body = [entry for entry in history if entry[0] != "system"]
         said = [*body, *map(likeness, call.answers)]
-        for candidate in self.all if call.answers else ():
+        for candidate in self.all if call.answers and call.started < self._began else ():
             answers = candidate.misses(call, said)
             if answers:
                 for place, answer in zip(answers, call.answers, strict=True):
@@ -202,7 +215,12 @@ class Threads:
                 return Folded(candidate, answers, answers, answers)
         sent, shared = call.history, Shared()
         thread: Thread | None = None
-        for candidate in self.all:
+        candidates = self.all
+        named = call.follows or call.conversation
+        if body and body[0][0] == "user" and not named and all(entry[0] != "assistant" for entry in body):
+            # Some tests ask thousands of questions on their own: these go on with nothing that was answered.
+            self._unanswered = candidates = [each for each in self._unanswered if not each.answered]
+        for candidate in candidates:
             found = candidate.goes_on_with(call, body)
             if found is not None and (thread is None or len(found) > len(shared)):
                 thread, shared = candidate, found
@@ -216,6 +234,7 @@ class Threads:
         if thread is None:
             thread = Thread()
             self.all.append(thread)
+            self._unanswered.append(thread)
         spoken = [message for message in sent if message.role != "system"]
         places = _reconsider(thread, shared, spoken)
         instructions = [entry for entry in thread.likenesses if entry[0] == "system"]
@@ -242,6 +261,7 @@ class Threads:
             new[-1].meta[ERROR_KEY] = call.error
         thread.response_ids |= call.response_ids | {call.conversation} - {""}
         thread.began = max(thread.began, call.started)
+        self._began = max(self._began, call.started)
         appended = [thread.append(message) for message in new]
         thread.told.update(appended[count:])
         return Folded(thread, places + appended, appended[count:], appended)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,6 +67,22 @@ def test_other_media_make_a_message_new() -> None:
     first, second = (Message(role="user", content="look", parts=[ContentPart.from_url(f"{n}.png")]) for n in (1, 2))
 
     assert new_messages([first], [second]) == [second]
+
+
+@pytest.mark.parametrize(
+    "ended", [*itertools.permutations("123"), *itertools.permutations("123", 2), ("3",)], ids="".join
+)
+def test_results_are_known_whatever_order_their_tools_ended_in(ended: tuple[str, ...]) -> None:
+    """A test notes each when it comes, and the history has them in the order of their calls."""
+    calls = [ToolCall(id=number, name="f", args={"n": number}) for number in "123"]
+    start = [*say("u1"), Message(role="assistant", tool_calls=calls)]
+    results = {number: Message.tool(f"r{number}", id=number, name="f") for number in "123"}
+    known = [*start, *(results[number] for number in ended)]
+    history = [*start, *results.values()]
+
+    missing = [results[number] for number in "123" if number not in ended]
+    assert new_messages(known, [*history, *say("a2")]) == [*missing, *say("a2")]
+    assert new_messages([*known, *missing, *say("a2")], history) == []
 
 
 def test_answers_of_different_responses_are_different() -> None:

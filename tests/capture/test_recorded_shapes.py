@@ -21,6 +21,8 @@ from pytest_arena_state.capture import (
     unmapped,
 )
 from pytest_arena_state.messages import Message
+from pytest_arena_state.price_file import Price, PriceFile
+from pytest_arena_state.prices import Prices
 
 Shape = Callable[[str], Any]
 Told = Callable[[list[Message]], list[dict[str, Any]]]
@@ -99,6 +101,79 @@ def test_of_several_choices_of_a_span_the_first_is_the_answer(mark: dict[str, An
     assert (first.content, others, first.meta["further_choices"]) == ("heads", [], told[1:])
     assert first.cost_info is not None
     assert (first.cost_info.input_tokens, first.cost_info.output_tokens) == (7, 3)
+
+
+@pytest.mark.parametrize(("answered", "model"), [("gpt-5-mini-2026", "gpt-5-mini-2026"), (None, "gpt-5-mini")])
+def test_the_model_of_a_span_is_the_one_that_was_asked_where_none_is_said_to_have_answered(
+    answered: str | None, model: str
+) -> None:
+    """Logfire does not look for it in streams, and without a model no answer has a price."""
+    told = json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": "hi"}]}])
+    models = {"gen_ai.request.model": "gpt-5-mini", "gen_ai.response.model": answered}
+
+    (message,) = from_messages({"attributes": {"gen_ai.output.messages": told, **models}})
+
+    assert message.meta["model"] == model
+
+
+def test_a_reason_to_end_may_stand_in_the_messages_of_a_span_alone() -> None:
+    """Logfire's spans have no attribute for it, and none for how many choices there are."""
+    told = [
+        {"role": "assistant", "parts": [{"type": "text", "content": word}], "finish_reason": "length"}
+        for word in ("heads", "tails")
+    ]
+
+    one = from_messages({"attributes": {"gen_ai.output.messages": json.dumps(told[:1])}})
+    first = from_messages({"attributes": {"gen_ai.output.messages": json.dumps(told)}})
+
+    assert [message.finish_reason for message in (*one, *first)] == ["max_output_tokens", "max_output_tokens"]
+    assert first[0].meta["further_choices"] == told[1:]
+
+
+def test_calls_of_tools_that_a_span_tells_one_by_one_are_all_calls() -> None:
+    """OpenInference gives each call of an answer a message and a reason to end; none is a further choice."""
+    told: list[dict[str, Any]] = [
+        {"role": "assistant", "parts": [{"type": "tool_call", "id": id, "name": "f"}], "finish_reason": "tool_call"}
+        for id in ("a", "b")
+    ]
+    told.insert(0, {"role": "assistant", "parts": [{"type": "text", "content": "hm"}], "finish_reason": "stop"})
+    reasons = ("stop", "tool_call", "tool_call")
+
+    (found,) = from_messages(
+        {"attributes": {"gen_ai.output.messages": json.dumps(told), "gen_ai.response.finish_reasons": reasons}}
+    )
+
+    assert (found.content, [call.id for call in found.tool_calls]) == ("hm", ["a", "b"])
+    assert found.finish_reason == "tool_use"
+
+
+@pytest.mark.parametrize(
+    ("raw", "counts"),
+    [
+        (
+            {"prompt_tokens_details": {"cached_tokens": 4}, "completion_tokens_details": {"reasoning_tokens": 2}},
+            (6, 4, 2),
+        ),
+        ({"input_tokens_details": {"cached_tokens": 4}, "output_tokens_details": {"reasoning_tokens": 2}}, (6, 4, 2)),
+        ({"cache_read_input_tokens": 4, "cache_creation_input_tokens": 3}, (6, 4, None)),
+        ({}, (10, 0, None)),
+        ("{", (10, 0, None)),
+    ],
+)
+def test_cached_tokens_may_stand_in_the_raw_usage_of_a_span_alone(
+    raw: Any, counts: tuple[int, int, int | None]
+) -> None:
+    """Logfire tells sums, and what the provider said; tokens from a cache have a price of their own."""
+    told = json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": "hi"}]}])
+    usage = {"gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 5}
+    written = raw if isinstance(raw, str) else json.dumps(raw)
+
+    (message,) = from_messages({"attributes": {"gen_ai.output.messages": told, **usage, "gen_ai.usage.raw": written}})
+
+    cost = message.cost_info
+    assert cost is not None
+    reasoning = message.meta.get("token_details", {}).get("reasoning_tokens")
+    assert (cost.input_tokens, cost.cached_tokens, reasoning) == counts
 
 
 def test_a_tool_span_gives_the_result() -> None:
@@ -297,6 +372,145 @@ def test_reasoning_is_reasoning_in_every_dialect() -> None:
 
 
 PIXEL = "iVBORw0KGgo="
+
+
+def test_thoughts_of_mistral_are_texts_in_a_list() -> None:
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+    message = {"role": "assistant", "content": [thought, {"type": "text", "text": "It rains."}]}
+
+    (found,) = from_messages({"object": "chat.completion", "choices": [{"message": message}]})
+
+    assert (found.reasoning and found.reasoning.text, found.content, found.meta) == ("hm", "It rains.", {})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"role": "assistant", "blocks": [{"block_type": "text", "text": "hello"}], "additional_kwargs": {}},
+        {"role": "assistant", "items": [{"content_type": "text", "text": "hello"}], "content_type": "message"},
+    ],
+    ids=["llama_index", "semantic_kernel"],
+)
+def test_an_answer_that_nobody_can_read_is_not_an_empty_one(answer: dict[str, Any]) -> None:
+    """Where what was said stands is known to no source, so a test that looks for it must hear of that."""
+    with pytest.raises(UnrecognisedSourceError):
+        from_messages(SimpleNamespace(**answer))
+
+    assert from_messages(SimpleNamespace(role="assistant", content=None))[0].content == ""
+    assert from_messages({"role": "assistant", "images": [{"image_url": {"url": "https://e.example"}}]})[0].parts
+
+
+def test_a_response_that_was_cut_off_has_no_reason_to_end() -> None:
+    """That it is under way is none."""
+    begun = {"id": "resp_1", "object": "response", "status": "in_progress", "model": "gpt-5", "output": []}
+    events = [
+        {"type": "response.created", "response": begun},
+        {"type": "response.output_text.delta", "output_index": 0, "delta": "It rai"},
+    ]
+
+    (message,) = collect(events)
+
+    assert (message.content, message.finish_reason, message.meta["response_id"]) == ("It rai", "", "resp_1")
+
+
+def test_log_probabilities_of_a_stream_are_those_of_all_its_words() -> None:
+    chunks = [
+        {"object": "chat.completion.chunk", "choices": [{"delta": {"content": word}, "logprobs": probability}]}
+        for word, probability in (
+            ("It ", {"content": [{"token": "It "}], "refusal": None}),
+            ("rains.", {"content": [{"token": "rains."}], "refusal": None}),
+            ("", None),
+        )
+    ]
+
+    (message,) = collect(chunks)
+
+    assert message.content == "It rains."
+    probabilities = {"content": [{"token": "It "}, {"token": "rains."}], "refusal": None}
+    assert message.meta["extra"] == {"logprobs": probabilities}
+
+
+def test_an_answer_from_the_cache_of_langchain_costs_nothing() -> None:
+    """LangChain repeats its tokens, and says that they were not paid again."""
+    usage = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10, "total_cost": 0}
+    answer = {"type": "ai", "content": "hi", "usage_metadata": usage, "response_metadata": {"model_name": "m"}}
+    prices = Prices(PriceFile("prices.toml", (Price(model="m", input=1, output=1),)))
+
+    found = prices.priced(from_messages(answer)[0], [])
+
+    assert found.cost_info is not None
+    assert (found.cost_info.input_tokens, found.cost_info.total_cost_usd) == (7, 0)
+    assert found.meta["cost_origin"] == "source"
+
+
+@pytest.mark.parametrize(("hidden", "dollars"), [({}, 0.5), ({"cache_hit": True}, 0.0)], ids=["asked", "cached"])
+def test_an_answer_from_the_cache_of_litellm_costs_nothing(hidden: dict[str, Any], dollars: float) -> None:
+    """Its response keeps the cost of the call that was paid."""
+    choice = SimpleNamespace(message={"role": "assistant", "content": "hi"})
+    told = {"usage": {"prompt_tokens": 7, "completion_tokens": 3}, "_hidden_params": {"response_cost": 0.5, **hidden}}
+    response = SimpleNamespace(model="m", choices=[choice], **told)
+
+    found = Prices().priced(from_messages(response)[0], [])
+
+    assert found.cost_info is not None
+    assert (found.cost_info.total_cost_usd, found.meta["cost_origin"]) == (dollars, "source")
+
+
+def test_what_langchain_keeps_beside_an_answer_is_part_of_it() -> None:
+    """OpenAI's answers that are spoken have no text, and its oldest format has reasoning outside the content."""
+    thought = {"id": "rs", "type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]}
+    spoken = {"id": "audio_1", "data": "UklGRgAAAABXQVZF", "transcript": "It rains."}
+    beside = {"reasoning": thought, "audio": spoken, "more": 1}
+
+    (message,) = from_messages({"type": "ai", "content": "", "additional_kwargs": beside})
+
+    assert message.reasoning is not None
+    assert message.reasoning.text == "hm"
+    media = message.parts[0].media
+    assert media is not None
+    assert (media.data, media.mime_type, media.caption) == (spoken["data"], "audio/wav", "It rains.")
+    assert message.meta["extra"] == {"more": 1}
+
+
+def test_a_streamed_answer_of_langchain_keeps_what_comes_piece_by_piece() -> None:
+    """Summaries of reasoning, citations, the arguments of a search: each chunk has one piece of a list."""
+
+    def chunk(*content: dict[str, Any], id: str = "lc_run--1", **more: Any) -> dict[str, Any]:
+        return {"type": "AIMessageChunk", "id": id, "content": list(content), **more}
+
+    def thought(index: int, words: str) -> dict[str, Any]:
+        summary = [{"index": index, "type": "summary_text", "text": words}]
+        return chunk({"type": "reasoning", "index": 0, "summary": summary})
+
+    def cited(url: str) -> dict[str, Any]:
+        return chunk({"type": "text", "index": 2, "text": "", "annotations": [{"url": url}]})
+
+    def image(data: str) -> dict[str, Any]:
+        return chunk({"type": "image", "base64": data, "mime_type": "image/png"})
+
+    search = {"type": "server_tool_use", "index": 1, "id": "s", "name": "web_search", "input": {}}
+    chunks = [
+        chunk(id="resp_1"),
+        *(thought(0, "I "), thought(0, "see."), thought(1, "So "), thought(1, "be it.")),
+        *(chunk(search), chunk({"type": "input_json_delta", "index": 1, "partial_json": '{"query":'})),
+        chunk({"type": "input_json_delta", "index": 1, "partial_json": '"x"}'}),
+        chunk({"type": "text", "index": 2, "text": "It rains."}),
+        *(cited("u1"), cited("u2")),
+        *(image(PIXEL), image("iVBORw0KGgp=")),
+        chunk(response_metadata={"logprobs": {"content": [{"token": "It"}]}}),
+        chunk(response_metadata={"logprobs": {"content": [{"token": " rains."}]}}),
+    ]
+
+    (message,) = collect(chunks)
+
+    assert message.reasoning is not None
+    assert message.reasoning.text == "I see.\nSo be it."
+    assert message.content == "It rains."
+    assert message.meta["citations"] == [{"url": "u1"}, {"url": "u2"}]
+    assert message.meta["unmapped_parts"] == [{**search, "partial_json": '{"query":"x"}'}]
+    assert [part.media.data for part in message.parts if part.media] == [PIXEL, "iVBORw0KGgp="]
+    assert message.meta["extra"] == {"logprobs": {"content": [{"token": "It"}, {"token": " rains."}]}}
+    assert message.meta["message_id"] == "resp_1"
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,26 @@ def test_a_client_without_an_instrumentation_says_what_to_install() -> None:
     assert verdicts(with_one)["openai"][0] is Verdict.IF
 
 
+def test_logfire_and_openinference_are_instrumentations_too() -> None:
+    """Who has one of them is not to install another, by which each call is told twice."""
+    openai, name = {"openai": "3.54.0"}, "openinference-instrumentation-openai"
+    variable = "OPENINFERENCE_ENABLE_GENAI_SEMCONV"
+
+    assert verdicts({**openai, "logfire": "5.2.0"})["openai"] == (
+        Verdict.IF,
+        "through logfire, when the code calls logfire.instrument_openai()",
+    )
+    assert verdicts({"anthropic": "1.0.0", "logfire": "5.2.0"})["anthropic"][0] is Verdict.IF
+    assert verdicts({**openai, name: "0.1"}, {variable: "true"})["openai"] == (
+        Verdict.IF,
+        f"through {name}, when the code switches it on",
+    )
+    assert verdicts({**openai, name: "0.1"})["openai"] == (
+        Verdict.NO,
+        f"{name} has names of its own for what was said: set {variable}=true",
+    )
+
+
 def test_an_instrumentation_that_refuses_the_client_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is installed and switched on, and still there is no span."""
     needs: Callable[[str], list[str]] = lambda _name: ["google-genai<3,>=1; extra == 'instruments'"]  # noqa: E731

@@ -463,3 +463,39 @@ def test_it():
 
     assert [[text for _, text in said(run)] for run in suite.runs()] == [["Where?", "answer 1"], ["Where?", "answer 2"]]
     assert [row["superseded"] for row in suite.index["runs"]] == [True, False]
+
+
+def test_callbacks_of_the_user_are_told_of_asynchronous_calls_of_a_model_of_texts(captured: Captured) -> None:
+    """Beside a handler that runs inline, LangChain does not tell others that such a call begins."""
+    runs = captured(
+        MODEL
+        + """
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.language_models import FakeListLLM
+
+class Mine(BaseCallbackHandler):
+    def __init__(self):
+        self.told = []
+    def on_llm_start(self, serialized, prompts, **more):
+        self.told += prompts
+    def on_llm_end(self, response, **more):
+        self.told.append(response.generations[0][0].text)
+
+async def talk(mine):
+    bot = FakeListLLM(responses=["In Lyon.", "On Monday."])
+    threads = threading.active_count()
+    await bot.ainvoke("Where?")
+    assert threading.active_count() == threads  # ours takes what it is told in this one
+    await bot.ainvoke("When?", {"callbacks": [mine]})
+
+def test_it():
+    mine = Mine()
+    asyncio.run(talk(mine))
+    assert mine.told == ["When?", "On Monday."]
+"""
+    )
+
+    assert [said(run) for run in runs] == [
+        [("user", "Where?"), ("assistant", "In Lyon.")],
+        [("user", "When?"), ("assistant", "On Monday.")],
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,11 @@ from pytest_arena_state import ArenaRun, CostInfo, Message, OpaqueReasoning, Rea
 from pytest_arena_state.observing import Call, Execution, Observation, current
 from pytest_arena_state.observing.threads import Thread
 from pytest_arena_state.prices import Prices
+from tests.observing.conftest import Observed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
-
-    from tests.observing.conftest import Observed
 
 Words = tuple[str, ...]
 
@@ -69,6 +70,24 @@ def test_calls_that_repeat_their_history_are_folded(
         observed.call(*call)
 
     assert words(observed.end()) == threads
+
+
+@pytest.mark.parametrize("question", ["u", "u {}"], ids=["the same", "another"])
+def test_a_question_by_itself_costs_the_same_however_many_there_were(
+    calls_of: Callable[[Callable[[], object]], int], question: str
+) -> None:
+    """A test may ask thousands of them; and one that is held to a time must not fail because it is captured."""
+
+    def calls(questions: int) -> int:
+        observed = Observed()
+        try:
+            for number in range(questions):
+                observed.call(question.format(number), "a")
+            return calls_of(lambda: observed.call(question.format("last"), "a"))
+        finally:
+            observed.end()
+
+    assert calls(200) < 2 * calls(2)
 
 
 def test_the_first_thread_is_the_conversation_of_arena_run(observed: Observed) -> None:
@@ -639,6 +658,73 @@ def test_tool_calls_by_hand_are_the_same_as_captured_ones(observed: Observed) ->
 
     assert list(observed.end()) == ["test_it"]
     assert [message.role for message in run.messages] == ["user", "assistant", "tool", "assistant"]
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["whole first", "pieces first"])
+def test_an_answer_that_doors_tell_in_other_pieces_is_counted_once(observed: Observed, first: int) -> None:
+    """What it took stands in the last piece of one door, and in the only one of the other."""
+
+    def said(text: str, **more: Any) -> Message:
+        return Message.assistant(text, meta={"response_id": "r"}, **more)
+
+    usage = CostInfo(input_tokens=7, output_tokens=3)
+    tellings = [[said("It rains.", cost_info=usage)], [said("It "), said("rains.", cost_info=usage)]]
+    for door, answers in zip("ab", (tellings[first], tellings[1 - first]), strict=True):
+        observed.observation.call(Call(door=door, history=[Message.user("how?")], answers=answers, started=1, ended=2))
+
+    ((_id, told),) = observed.end().items()
+    assert "".join(text for role, text in told if role == "assistant") == "It rains."
+    assert [m.cost_info for m in observed.store.log_load("test_it") if m.cost_info] == [usage]
+
+
+def test_an_answer_that_was_not_told_is_filled_with_all_pieces_of_it(observed: Observed) -> None:
+    untold = Message.assistant("", meta={"untold": "a"})
+    for door, answers in (("a", [untold]), ("b", [Message.assistant("It "), Message.assistant("rains.")])):
+        observed.observation.call(Call(door=door, history=[Message.user("how?")], answers=answers, started=1, ended=2))
+
+    assert observed.end() == {"test_it": [("user", "how?"), ("assistant", "It rains.")]}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(("c1", "c2", "c3"))), ids="".join)
+@pytest.mark.parametrize("known", [3, 2])
+def test_results_in_another_order_than_the_test_has_them_are_the_same(
+    observed: Observed, order: tuple[str, ...], known: int
+) -> None:
+    """Tools that run at one time end in any order, and a graph's state has them in that of their calls."""
+    asked = assistant(*((id, "find", {"id": id}) for id in ("c1", "c2", "c3")))
+    results = [result(id, "find", f"found {id}") for id in ("c1", "c2", "c3")]
+    state = [Message.user("where?"), asked, *results[:known], Message.assistant("Lyon")]
+    usage = CostInfo(input_tokens=7, output_tokens=3)
+
+    observed.observation.call(Call(door="a", history=state[:1], answers=[asked], started=1, ended=2))
+    for id in order:
+        observed.observation.execution(Execution(door="a", message=result(id, "find", f"found {id}")))
+    answer = Message.assistant("Lyon", cost_info=usage)
+    history = [state[0], asked, *results]
+    observed.observation.call(Call(door="a", history=history, answers=[answer], started=3, ended=4))
+    observed.store.add(state, "mine")
+
+    assert list(observed.end()) == ["mine"]
+    found = observed.store.log_load("mine")
+    ids = [message.tool_result.id for message in found if message.tool_result is not None]
+    assert sorted(ids) == ["c1", "c2", "c3"]
+    assert known == 2 or ids == ["c1", "c2", "c3"]
+    assert [message.cost_info for message in found if message.cost_info] == [usage]
+
+
+def test_a_tool_that_was_not_executed_has_a_result_among_those_that_were(observed: Observed) -> None:
+    """A person allows one of two calls: a graph gives the model words for the other, before or behind the result."""
+    asked = assistant(("c1", "find", {}), ("c2", "find", {}))
+    observed.observation.call(Call(door="a", history=[Message.user("where?")], answers=[asked]))
+    observed.observation.execution(Execution(door="a", message=result("c1", "find", "Bern")))
+    history = [Message.user("where?"), asked, result("c2", "find", "not allowed"), result("c1", "find", "Bern")]
+    observed.observation.call(Call(door="a", history=history, answers=[Message.assistant("Lyon")]))
+    history += [Message.assistant("Lyon"), Message.user("why?")]
+    observed.observation.call(Call(door="a", history=history, answers=[Message.assistant("so")]))
+
+    ((id, told),) = observed.end().items()
+    assert id == "test_it"
+    assert [text for _role, text in told] == ["where?", "", "Bern", "not allowed", "Lyon", "why?", "so"]
 
 
 def test_checks_of_a_captured_conversation_leave_it_where_it_is(observed: Observed) -> None:

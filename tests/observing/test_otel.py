@@ -331,6 +331,60 @@ def test_an_answer_of_which_nothing_is_told_is_named(observed: Observed) -> None
     assert observed.troubles == ["otel: a call was told without its content"]
 
 
+LOGFIRE = SimpleNamespace(name="logfire.openai")
+NS = 1_000_000
+
+
+def of_logfire(spans: Spans, number: int, question: str, answer: str = "", *, at: int, took: int = 0) -> None:
+    """A span of a stream that begins, or with an answer the log at its end; times in milliseconds."""
+    attributes: dict[str, Any] = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.input.messages": json.dumps([{"role": "user", "parts": [{"type": "text", "content": question}]}]),
+        "logfire.span_type": "log" if answer else "span",
+    }
+    if answer:
+        told = [{"role": "assistant", "parts": [{"type": "text", "content": answer}]}]
+        attributes |= {"gen_ai.output.messages": json.dumps(told), "gen_ai.usage.output_tokens": 3, "duration": 0.05}
+    spans.begin(number, None)
+    spans.end(
+        number,
+        SimpleNamespace(
+            attributes=attributes, start_time=at * NS, end_time=(at + took) * NS, instrumentation_scope=LOGFIRE
+        ),
+    )
+
+
+def test_a_stream_that_logfire_tells_in_two_pieces_is_one_call(observed: Observed) -> None:
+    """Its span ends when the stream begins, and what came back stands in a log at the stream's end."""
+    spans = Spans()
+    for number, question in enumerate(("Where?", "When?")):
+        of_logfire(spans, number, question, at=10, took=5)
+    for number, (question, answer) in enumerate((("When?", "Monday"), ("Where?", "Lyon"))):
+        of_logfire(spans, 2 + number, question, answer, at=70)
+    spans.settle(observed.observation)
+
+    assert observed.end() == {
+        "test_it": [("user", "When?"), ("assistant", "Monday")],
+        "test_it#2": [("user", "Where?"), ("assistant", "Lyon")],
+    }
+    assert observed.store.log_load("test_it")[1].latency_ms == 60
+    assert observed.troubles == []
+
+
+def test_a_stream_that_logfire_tells_no_end_of_is_named(observed: Observed) -> None:
+    """Nobody read it; its end comes when it is collected as garbage, in any other test."""
+    spans = Spans()
+    of_logfire(spans, 1, "Where?", at=10, took=5)
+    spans.settle(observed.observation)
+    of_logfire(spans, 2, "Where?", "Ly", at=70)
+
+    assert observed.end() == {"test_it": [("user", "Where?"), ("assistant", "")]}
+    assert observed.troubles == [
+        "otel logfire.openai: a stream that did not begin in this test was not captured",
+        "otel logfire.openai: a call was told without its content",
+    ]
+
+
 class UnspeakableError(RuntimeError):
     def __str__(self) -> str:
         raise ValueError
