@@ -64,7 +64,7 @@ class Attempt:
         if skipped:
             return Verdict(outcome="skipped", passed=True, message=skipped[0].message, skip_reason=skipped[0].message)
         if not any(report.when == "call" for report in main):
-            if any(each.when == "call" for each in self.unlogged):
+            if self.unlogged:
                 return self.run_again()
             return interrupted("interrupted: the test did not get to its end")
         return PASSED

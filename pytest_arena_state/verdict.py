@@ -31,6 +31,13 @@ class RunContext(NamedTuple):
     """When the set-up of the test began; RFC 3339."""
     marker: Mapping[str, Any] = _NO_MARKER
     """Keywords of the ``arena`` markers, merged, in wire form."""
+    mark: str = ""
+    """Stands for the node id where that was redacted: those of two tests may have become the same."""
+
+    @property
+    def test(self) -> str:
+        """What tells its test from others."""
+        return self.mark or self.nodeid
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -42,6 +49,7 @@ class RunContext(NamedTuple):
             attempt=data["attempt"] if isinstance(data.get("attempt"), int) else 1,
             started=str(data.get("started") or ZERO_TIME),
             marker=marker if isinstance(marker, Mapping) and marker else _NO_MARKER,
+            mark=str(data.get("mark") or ""),
         )
 
 
@@ -67,7 +75,8 @@ class Verdict:
     """How a test ended, from all its reports."""
 
     outcome: str
-    """``passed``, ``failed``, ``error``, ``skipped``, ``xfailed``, ``xpassed``, ``interrupted`` or ``crashed``."""
+    """``passed``, ``failed``, ``error``, ``skipped``, ``xfailed``, ``xpassed``, ``interrupted``, ``crashed``;
+    ``rerun`` when it was tried again."""
     passed: bool
     message: str = ""
     """What failed, in a few lines."""

@@ -88,7 +88,7 @@ class WorkerSession:
                 open_writer,
                 session=told["session"],
                 worker=worker,
-                redactor=Redactor(RedactionRules(**rules), hook=on_text),
+                redactor=Redactor(RedactionRules(**rules), hook=on_text, salt=told["salt"]),
                 keep_raw=told["keep_raw"],
                 on_run=on_run,
                 stager=stager,

@@ -5,6 +5,7 @@ that no scanner of repositories takes it for a leak.
 """
 
 import base64
+import itertools
 import json
 import pickle
 import random
@@ -12,8 +13,9 @@ import re
 import string
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -21,8 +23,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import to_json
 
+from pytest_arena_state import messages, models
+from pytest_arena_state._wire import WireModel
 from pytest_arena_state.errors import ConfigurationError
 from pytest_arena_state.redaction import RedactionRules, Redactor
+from pytest_arena_state.trace import LLMCall
 
 FAKE = "F4kE" * 12  # 48 letters and digits, as many as the longest keys need
 HEX = "fa4e" * 8
@@ -37,7 +42,10 @@ SHAPES = [
     ("openai-key", "sk-" + "a" * 48),
     *(("github-token", f"gh{kind}_" + FAKE[:36]) for kind in "pousr"),
     ("github-token", "github" + "_pat_" + FAKE[:22] + "_" + FAKE),
-    ("gitlab-token", "glpat" + "-" + FAKE[:20]),
+    *(
+        ("gitlab-token", f"gl{kind}-" + FAKE[:20])
+        for kind in ("agent", "cbt", "dt", "ft", "imt", "pat", "ptt", "rt", "soat")
+    ),
     ("aws-access-key-id", "AKIA" + "FAKE" * 4),
     ("aws-access-key-id", "ASIA" + "FAKE" * 4),
     ("google-key", "AIza" + "Sy" + FAKE[:33]),
@@ -46,8 +54,7 @@ SHAPES = [
     *(("slack-token", f"xox{kind}-" + "1234567890-" + FAKE) for kind in "abeoprs"),
     ("slack-token", "xapp" + "-1-A012345-6789-" + HEX),
     ("huggingface-token", "hf" + "_" + FAKE[:34]),
-    ("stripe-key", "sk" + "_live_" + FAKE[:24]),
-    ("stripe-key", "rk" + "_live_" + FAKE[:24]),
+    *(("stripe-key", f"{kind}_" + f"{mode}_" + FAKE[:24]) for kind in ("sk", "rk") for mode in ("live", "test")),
     ("sendgrid-key", "SG" + "." + FAKE[:22] + "." + FAKE[:43]),
     ("npm-token", "npm" + "_" + FAKE[:36]),
     ("pypi-token", "pypi" + "-AgEIcHlwaS5vcmc" + FAKE * 2),
@@ -183,6 +190,16 @@ def test_a_secret_in_a_text_is_replaced_and_what_says_what_it_is_stays(text: str
         ("userPassword", "password"),
         ("refresh_token", "token"),
         ("accessToken", "token"),
+        *((f"{kind}_secret", "secret") for kind in ("api", "app", "client", "consumer", "shared", "signing")),
+        ("webhook_secret", "secret"),
+        ("secret_key", "secret"),
+        *((f"{kind}_key", "api-key") for kind in ("access", "account", "encryption", "private", "signing")),
+        ("subscription_key", "api-key"),
+        ("passphrase", "password"),
+        ("passwd", "password"),
+        *((f"{kind}_token", "token") for kind in ("api", "auth", "bearer", "bot", "csrf", "private", "security")),
+        ("session_token", "token"),
+        ("xsrf_token", "token"),
     ],
 )
 def test_the_value_of_a_field_that_is_named_like_a_secret_is_replaced(name: str, rule: str) -> None:
@@ -247,8 +264,16 @@ def test_a_field_of_json_is_found_however_it_is_laid_out(name: str) -> None:
                 assert value not in using.redact((way % (spelled, value)).encode()).decode()
 
 
-def test_a_tab_that_json_forbids_hides_nothing() -> None:
-    assert b"q7We2rT5" not in redactor().redact(b'{"text":"password\t= q7We2rT5"}')
+@pytest.mark.parametrize("white", ["\t", "\r", "\n"])
+def test_white_space_that_json_forbids_hides_nothing(white: str) -> None:
+    assert b"q7We2rT5" not in redactor().redact(f'{{"text":"password{white}= q7We2rT5"}}'.encode())
+
+
+@pytest.mark.parametrize(("letters", "hidden"), [(31, False), (32, True)])
+def test_a_long_word_without_a_digit_is_a_secret_behind_a_telling_name(letters: int, hidden: bool) -> None:
+    word = ("qWeRtYuIoP" * 4)[:letters]
+
+    assert (word not in redactor().redact_text(f"api_key={word}, then")) == hidden
 
 
 def test_only_the_value_of_the_field_itself_is_replaced() -> None:
@@ -281,6 +306,7 @@ INNOCENT = [
     "call_" + FAKE[:24] + " msg_01" + FAKE[:22] + " chatcmpl-" + FAKE[:29],
     "2024-05-01T12:00:00.000000000Z",
     "xoxo-gossip-girl-forever",
+    "sk-gpt4turbo-classification-pipeline and a Bearer of gpt4turbo-classification",
     "npm_config_registry hf_hub_download r8_ gsk_ AIza AKIA eyJ SG. ya29.",
     "AKIA" + "FAKE" * 5,  # four more than a key has
     "password: must be at least 8 characters, and secret: is what you tell nobody",
@@ -469,6 +495,8 @@ def test_the_value_of_a_variable_that_says_secret_is_secret(name: str) -> None:
         ("SSH_AUTH_SOCK", "some-socket-1234"),
         ("PUBLIC_KEY", "f4kef4kef4kef4ke"),
         ("S3_KEY", "reports-of-the-year"),
+        ("S3_KEY", "QUARTERLYREPORTS/2024"),
+        ("S3_KEY", "f4kef4kef4kef4k"),  # a character less than a key without a telling name needs
         ("OLDPWD", "some-directory"),
         ("COMPASS", "north-by-northwest"),
         ("DB_PASSWORD", "seven77"),
@@ -530,16 +558,20 @@ def test_a_secret_inside_base64_is_found_at_each_alignment() -> None:
     secret = "fake?secret>~~"
     using = redactor(env={"FAKE_SECRET": secret})
 
-    for encode in (base64.b64encode, base64.urlsafe_b64encode):
-        for before in ("", "u", "us", "use"):
-            for after in ("", ".", "..", "..."):
-                encoded = encode(f"{before}{secret}{after}".encode()).decode()
-                left, right = using.redact_text(f"<{encoded}>")[1:-1].split("[redacted:FAKE_SECRET]")
-                # Nothing is left but characters of which not one bit is the secret's.
-                assert encoded.startswith(left)
-                assert len(left) <= len(before) * 8 // 6
-                assert encoded.endswith(right)
-                assert len(right) <= len(encoded) - -(-len(before + secret) * 8 // 6)
+    for encode, lead, before, after in itertools.product(
+        (base64.b64encode, base64.urlsafe_b64encode),
+        ("", "<", "in <"),  # what is no base64 stays, and what follows is found where the text begins, too
+        ("", "u", "us", "use"),
+        ("", ".", "..", "..."),
+    ):
+        encoded = encode(f"{before}{secret}{after}".encode()).decode()
+        left, right = using.redact_text(f"{lead}{encoded}>").split("[redacted:FAKE_SECRET]")
+        # Nothing is left but characters of which not one bit is the secret's.
+        assert left.startswith(lead)
+        assert encoded.startswith(left.removeprefix(lead))
+        assert len(left) <= len(lead) + len(before) * 8 // 6
+        assert f"{encoded}>".endswith(right)
+        assert len(right) <= len(encoded) + 1 - -(-len(before + secret) * 8 // 6)
 
 
 def test_a_secret_that_came_later_is_learned_and_never_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -838,6 +870,26 @@ def test_a_pattern_leaves_times_and_the_names_of_media_files_to_the_format() -> 
     assert using.counts == {}
     hidden = redacted({"timestamp": born, "said": now, "path": f"see {name}"}, using)
     assert not re.search(r"\d{4}", "".join(hidden.values()))
+
+
+def times_of(model: type[WireModel]) -> list[str]:
+    """The JSON names of its fields that are times."""
+    return [
+        field.serialization_alias or name
+        for name, field in model.model_fields.items()
+        if datetime in get_args(field.annotation)
+    ]
+
+
+def test_a_pattern_leaves_every_time_of_ours() -> None:
+    """A time that is added to a model and forgotten here makes a run that nobody can read."""
+    now = "2026-02-11T08:30:01Z"
+    classes = [each for each in (*vars(messages).values(), *vars(models).values()) if isinstance(each, type)]
+    names = {name for each in classes if issubclass(each, WireModel) for name in times_of(each)}
+    document = dict.fromkeys([*sorted(names), *times_of(LLMCall)], now)
+
+    assert {"timestamp", "StartTime", "end_time", "created_at", "last_accessed_at", "started_at"} <= document.keys()
+    assert redacted(document, redactor(r"\d{4}")) == document
 
 
 def test_what_only_resembles_what_is_ours_is_redacted_like_any_text() -> None:

@@ -869,3 +869,59 @@ def test_it(arena_store):
     }
     assert [row["superseded"] for row in suite.index["runs"]] == [True, True, False]
     assert suite.index["completeness"]["interrupted"] == 0
+
+
+def test_a_failure_that_is_never_reported_is_no_interruption(suite: Suite) -> None:
+    """As flaky does it: of what it runs again, only the tear-down is heard, and of some tests nothing else ever."""
+    suite.pytester.makeconftest(
+        """
+from _pytest.runner import call_and_report
+
+def pytest_runtest_protocol(item, nextitem):
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for _ in range(2):
+        item._initrequest()
+        report = call_and_report(item, "setup", log=False)
+        if report.passed:
+            item.ihook.pytest_runtest_logreport(report=report)
+            report = call_and_report(item, "call", log=False)
+        if report.passed:
+            item.ihook.pytest_runtest_logreport(report=report)
+        call_and_report(item, "teardown", nextitem=nextitem)
+        if report.passed:
+            break
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+"""
+    )
+    suite.write(
+        SAY
+        + """
+attempts = []
+
+@pytest.fixture
+def server(arena_store):
+    attempts.append(1)
+    say(arena_store, text="set-up")
+    if len(attempts) == 1:
+        raise OSError("no server")
+
+def test_it(server): pass
+
+@pytest.mark.xfail(strict=True, reason="known")
+def test_passes(arena_store): say(arena_store, text="strict")
+"""
+    )
+
+    suite.run("-n0")
+
+    ended = [
+        (run.messages[0].content, run.labels["pytest.attempt"], outcome_of(run), run.error) for run in suite.runs()
+    ]
+    assert sorted(ended) == [
+        ("set-up", "1", ("rerun", False), "error in set-up: OSError: no server"),
+        ("set-up", "2", ("passed", True), ""),
+        ("strict", "1", ("rerun", False), ""),
+        ("strict", "2", ("rerun", False), ""),
+    ]
+    assert suite.index["completeness"]["interrupted"] == 0

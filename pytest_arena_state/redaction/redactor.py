@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
+import secrets
 import sys
 import warnings
 from collections import Counter
@@ -34,6 +36,19 @@ _TIMES = frozenset(
 # The file of large media beside the results, which nobody finds under another name; elsewhere such a path is a text.
 _PATHS = frozenset(("file_path", "FilePath"))
 _MEDIA_FILE = re.compile(r"media/[0-9a-f]{64}\.[a-z0-9]{1,4}")
+# Words of the format in their fields: what a run is counted as, and who speaks, hangs on them.
+_OUTCOME = re.compile("passed|failed|error|skipped|xfailed|xpassed|rerun|interrupted|crashed")
+_WORKER = re.compile("main|gw[0-9]{1,6}")
+_OWN = {
+    "role": re.compile("system|user|assistant|tool"),
+    "type": re.compile(r"text|image|audio|video|document|pytest\.(?:outcome|budget)"),
+    "status": _OUTCOME,
+    "outcome": _OUTCOME,
+    "pytest.outcome": _OUTCOME,
+    "pytest.attempt": re.compile("[0-9]{1,6}"),
+    "worker": _WORKER,
+    "pytest.worker": _WORKER,
+}
 
 
 class _UserRule(Rule):
@@ -63,7 +78,8 @@ class _UserRule(Rule):
 def _is_of_ours(name: str, value: str) -> bool:
     if name in _TIMES:
         return is_written_time(value)
-    return name in _PATHS and _MEDIA_FILE.fullmatch(value) is not None
+    words = _MEDIA_FILE if name in _PATHS else _OWN.get(name)
+    return words is not None and words.fullmatch(value) is not None
 
 
 class Redactor:
@@ -75,6 +91,7 @@ class Redactor:
             around them, from 8 characters up, and never when they are numbers, placeholders, common words or files.
         hook: Given each string value as text, after all other rules; returns what to write instead, or None.
             When it raises or returns something else, the whole text is withheld: better a gap than a leak.
+        salt: Of `mark_of`. All processes of a session have the same, and no file has it.
 
     Attributes:
         counts: How often each rule replaced something. Threads may cost it a count, never a replacement.
@@ -90,6 +107,7 @@ class Redactor:
         *,
         environ: Mapping[str, str] | None = None,
         hook: Callable[[str], str | None] | None = None,
+        salt: str = "",
     ) -> None:
         # Counted without a lock: one that a thread holds while another forks would hang the child.
         self.counts = Counter[str]()
@@ -97,6 +115,7 @@ class Redactor:
         self._rules = rules
         self._environ = environ
         self._hook = hook
+        self._salt = salt or secrets.token_hex(16)
         self._user_rules = [_UserRule.compiled(pattern, at) for at, pattern in enumerate(rules.patterns)]
         # Only names that a rule has: a key that somebody put into brackets is still a key.
         names = {"hook-failed", *(rule.name for rule in (*SHAPES, *self._user_rules))}
@@ -122,8 +141,8 @@ class Redactor:
     def redact(self, document: bytes) -> bytes:
         """Replace the secrets in the string values of JSON, and nothing else.
 
-        Times in their fields and the names of media files are no texts of anybody: a pattern of the user, such as
-        one for dates of birth, would leave a run that nobody can read.
+        Times, roles, outcomes and the like in their fields and the names of media files are no texts of anybody: a
+        pattern of the user, such as one for dates of birth, would leave a run that nobody can read or count.
 
         Args:
             document: JSON, or a part of it that cuts no string; UTF-8, where no ASCII letter is escaped.
@@ -161,6 +180,14 @@ class Redactor:
     def redact_text(self, text: str) -> str:
         """Replace the secrets in plain text, such as an id before it becomes a file name."""
         return self._redact_string(text, suspected=True)
+
+    def mark_of(self, text: str) -> str:
+        """What tells a text that is redacted from others that become the same; says nothing of it to whoever reads it.
+
+        The names of customers are few enough to try them all, so a digest without a salt would be one of them.
+        """
+        key = self._salt.encode()
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, key=key).hexdigest()
 
     def _suspected(self, text: str, *, compact: bool = False) -> bool:
         return (self._rules.keys and document_may_hold_shape(text, compact=compact)) or self._secrets.suspected(text)
