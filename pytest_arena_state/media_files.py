@@ -35,7 +35,7 @@ class MediaFiles:
         self._target = target.path if target.form == "directory" else None
         self._large = folder_of(target.path)
         self._large_sources: dict[str, Path | None] = {}
-        self._sources: dict[str, Path] = {}
+        self._sources: dict[PurePosixPath, Path] = {}
         self._problems: list[str] = []
 
     def note(self, results: Path, text: bytes) -> None:
@@ -46,10 +46,10 @@ class MediaFiles:
         if self._target is None or not results.is_dir():
             return
         for path in paths_of(text):
-            source = _inside(results, path)
-            if source is None or name_of(path):
+            source, place = _inside(results, path), relative(path)
+            if source is None or place is None or name_of(path):
                 continue
-            known = self._sources.setdefault(path, source)
+            known = self._sources.setdefault(place, source)  # not as written: a run of Windows has backslashes
             if known != source and not filecmp.cmp(known, source, shallow=False):
                 # The runs that point at it must not change, so there can be only one.
                 self._problems.append(f"{source}: another file than {known}, which was kept")
@@ -58,9 +58,9 @@ class MediaFiles:
         """Copy what was noted; returns what could not be."""
         assert self._target is not None or not self._sources
         self._copy_large()
-        for path, source in sorted(self._sources.items()):
+        for place, source in sorted(self._sources.items()):
             assert self._target is not None
-            out = self._target / path
+            out = self._target / place
             try:
                 if out.resolve() == source.resolve():
                     continue

@@ -421,8 +421,8 @@ class Message(WireModel):
     def _restore_content(self) -> Self:
         values = self.__dict__
         result = values["tool_result"]
-        if result is not None and not values["content"]:
-            values["content"] = result.content
+        if result is not None:  # beside which no text stands for the parts
+            values["content"] = values["content"] or result.content
         elif (
             values["media_summary"] is not None
             and values["parts"]

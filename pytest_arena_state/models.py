@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, ValidationInfo, model_validator
 
+from ._garbage import without_collections
 from ._wire import (
+    READING,
     FreeMap,
     Int,
     Nanoseconds,
@@ -26,7 +28,6 @@ from ._wire import (
     WireModel,
     dumps,
     loads,
-    without_collections,
     write_fields,
 )
 from .expectations import Expectations
@@ -143,6 +144,13 @@ class AssertionsSummary(WireModel):
     """No assertion failed; also when there is none."""
     results: Annotated[list[ConversationValidationResult], NoneIsEmptyList] = Field(default_factory=list)
     total: Int = 0
+
+    @model_validator(mode="after")
+    def _read_as_go_does(self, info: ValidationInfo) -> Self:
+        # A file that counts assertions and does not say that they passed says that they did not.
+        if info.context is READING and "passed" not in self.model_fields_set and (self.total or self.results):
+            self.__dict__["passed"] = False
+        return self
 
 
 class RunMetadata(WireModel):

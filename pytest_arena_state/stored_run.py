@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pydantic import ValidationError
 
-from ._text import plural
+from ._text import plural, shortened
 from .errors import ResultsError
 from .index_reading import IndexScan
 from .models import RunResult
@@ -17,6 +17,9 @@ from .models import RunResult
 if TYPE_CHECKING:
     from .index import Index, IndexRow
     from .target import Form
+
+_KEYS = (b'"RunID"', b'"Messages"')  # also where they are null
+_NAMED = 3  # keys that an error names
 
 Texts: TypeAlias = Callable[[], Iterator[tuple[str, bytes]]]
 """The JSON of each run in a file, after its place there."""
@@ -33,12 +36,18 @@ def parse_run(text: bytes, where: str) -> RunResult:
         ResultsError: It is not a RunResult; the first problem is named.
     """
     try:
-        return RunResult.from_json(text)
+        run = RunResult.from_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         place = f"{'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
         count = plural(error.error_count(), "problem")
         raise ResultsError(where, f"not a RunResult: {place}{first['msg']} ({count})") from None
+    more = run.model_extra
+    if more and run.model_fields_set <= more.keys() and not any(key in text for key in _KEYS):
+        # What is missing counts as empty, so that any line of a stranger's log would be a run that passed.
+        keys = ", ".join(map(shortened, list(more)[:_NAMED]))
+        raise ResultsError(where, f"not a RunResult: 'RunID' was wanted, {keys} was there")
+    return run
 
 
 @dataclass(frozen=True, slots=True)

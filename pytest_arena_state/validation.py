@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -80,7 +81,7 @@ def validate(path: str | Path) -> Iterator[Finding]:
     elif results.texts is not None:
         yield from _validate_texts(file, results, results.texts, media)
     else:
-        yield _finding(file, lambda: problem_of_run(file.read_bytes()))
+        yield _finding(file, lambda: _strict_problem_of(file.read_bytes()))
     folder = folder_of(file)
     for name in sorted(media):
         yield _finding(folder / name, partial(problem_of, file, name))
@@ -115,6 +116,21 @@ def problem_of_run(text: bytes) -> str:
     return ""
 
 
+def _strict_problem_of(text: bytes) -> str:
+    """The same, with what this package reads and Arena does not."""
+    problem = problem_of_run(text)
+    if not problem and (b"NaN" in text or b"Infinity" in text):
+        try:
+            json.loads(text, parse_constant=_refuse)
+        except ValueError as error:
+            return f"not JSON: {error}"
+    return problem
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number there")
+
+
 def _first_problems(error: ValidationError) -> str:
     problems = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()[:_LISTED]]
     more = error.error_count() - len(problems)
@@ -138,13 +154,13 @@ def _validate_directory(directory: Path, results: StoredResults, media: set[str]
         stem = entry.name.removesuffix(".json")
         if entry.name.endswith(".json") and stem != "index" and hash(stem) not in named:
             file = directory / entry.name
-            yield _finding(file, lambda file=file: problem_of_run(file.read_bytes()))  # type: ignore[misc]
+            yield _finding(file, lambda file=file: _strict_problem_of(file.read_bytes()))  # type: ignore[misc]
 
 
 def _problem_of_stored(stored: StoredRun, media: set[str]) -> str:
     text = stored.read()
     media |= names_in((text,))
-    return problem_of_run(text) or _problem_of_row(text, stored.row)
+    return _strict_problem_of(text) or _problem_of_row(text, stored.row)
 
 
 def _problem_of_row(text: bytes, row: IndexRow | None) -> str:
@@ -192,7 +208,7 @@ def _validate_texts(file: Path, results: StoredResults, texts: Texts, media: set
             if results.form == "jsonl" and not text.endswith(b"\n"):
                 problem = "the last line is cut off"
             else:
-                problem = problem_of_run(text) or _problem_of_row(text, row)
+                problem = _strict_problem_of(text) or _problem_of_row(text, row)
             yield Finding(where, problem, of_run=True)
     except ResultsError as error:
         yield Finding(error.path, error.problem)

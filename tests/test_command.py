@@ -204,6 +204,10 @@ def test_output_that_nobody_reads_ends_the_command_quietly(there: Path, words: t
     [
         (("compare", "runs.jsonl", "failed.jsonl", "--fail-on", "new-failures"), "stdout"),
         (("compare", "runs.jsonl", "failed.jsonl", "--fail-on", "new-failures"), "stderr"),
+        pytest.param(
+            *(("compare", "runs.jsonl", "failed.jsonl", "--fail-on", "new-failures", "-o", "/dev/stdout"), "stdout"),
+            marks=pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="there is no /dev/stdout"),
+        ),
         (("validate", "cut.jsonl"), "stdout"),
         (("merge", "runs.jsonl", "nowhere", "-o", "merged"), "stderr"),
         (("show", "nowhere"), "stderr"),
@@ -251,6 +255,26 @@ def test_a_comparison_makes_the_folder_that_it_goes_into(there: Path) -> None:
     assert main(["compare", "runs.jsonl", "runs.jsonl", "-o", "new/folder/comparison.md"]) == 0
 
     assert (there / "new" / "folder" / "comparison.md").exists()
+
+
+def test_a_comparison_goes_to_a_disk_like_a_report(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "runs.jsonl", "runs.jsonl", "-o", "s3://bucket/comparison.md"]) == 2
+
+    assert capsys.readouterr().err == "arena-state: a report is written to a disk, not to an object store\n"
+    assert not (there / "s3:").exists()
+
+
+@pytest.mark.parametrize("words", [["compare", "runs.jsonl", "runs.jsonl"], ["report", "runs.jsonl", "--format", "md"]])
+@pytest.mark.parametrize("out", ["folder", "."])
+def test_what_cannot_be_written_because_it_is_a_folder_is_named(
+    there: Path, capsys: pytest.CaptureFixture[str], words: list[str], out: str
+) -> None:
+    (there / "folder").mkdir()
+
+    assert main([*words, "-o", out]) == 1
+
+    assert capsys.readouterr().err == f"arena-state: {out}: Is a directory\n"
+    assert not list((there / "folder").iterdir())
 
 
 # --- merging many ------------------------------------------------------------------------------------
@@ -301,7 +325,13 @@ def test_media_beside_runs_are_merged_too(tmp_path: Path, capsys: pytest.Capture
         (folder / "media").mkdir(parents=True)
         (folder / "media" / "pot.png").write_bytes(content)
         run = RunResult.from_dict({**json.loads(RUN), "RunID": job}).to_dict()
-        paths = ("media/pot.png", "../secret.txt", str(tmp_path / "secret.txt"), "index.json", "media/gone.png")
+        (folder / "media" / "data.json").write_text("{}", encoding="utf-8")
+        (folder / "media" / "link.png").symlink_to(tmp_path / "secret.txt")
+        (folder / "shots").mkdir()
+        (folder / "shots" / "of windows.png").write_bytes(content)
+        inside = ("media/pot.png", "media/data.json", "shots\\of windows.png")
+        outside = ("../secret.txt", "..\\secret.txt", str(tmp_path / "secret.txt"), "media/link.png")
+        paths = (*inside, *outside, "index.json", "media/gone.png")
         parts = [{"type": "image", "media": {"file_path": path, "mime_type": "image/png"}} for path in paths]
         run["Messages"][0]["parts"] = parts
         (folder / f"{job}.json").write_text(json.dumps(run), encoding="utf-8")
@@ -310,7 +340,8 @@ def test_media_beside_runs_are_merged_too(tmp_path: Path, capsys: pytest.Capture
     assert main(["merge", str(tmp_path / "a"), str(tmp_path / "c"), "-o", str(tmp_path / "three")]) == 1
 
     files = sorted(path.relative_to(tmp_path / "two").as_posix() for path in (tmp_path / "two").rglob("*.*"))
-    assert files == ["a.json", "b.json", "index.json", "media/pot.png"]
+    assert files[:3] == ["a.json", "b.json", "index.json"]
+    assert files[3:] == ["media/data.json", "media/pot.png", "shots/of windows.png"]
     assert "pot.png: another file than" in capsys.readouterr().err
 
 
@@ -415,6 +446,19 @@ def test_a_report_on_the_output_keeps_what_the_file_behind_it_has(there: Path, o
 
     lines = (there / "summary").read_bytes().splitlines()
     assert [line.partition(b",")[0] for line in lines] == [b"before", b"stem", b"a", b"b", b"after"]
+
+
+@pytest.mark.skipif(os.name == "nt" or not Path("/dev/stdout").exists(), reason="there is no /dev/stdout")
+def test_a_comparison_on_the_output_keeps_what_the_file_behind_it_has(there: Path) -> None:
+    compare = ["compare", "runs.jsonl", "runs.jsonl", "-o", "/dev/stdout"]
+    with (there / "summary").open("ab") as summary:
+        summary.write(b"before\n")
+        summary.flush()
+        subprocess.run(
+            [sys.executable, "-m", "pytest_arena_state.cli", *compare], cwd=there, stdout=summary, check=True
+        )
+
+    assert (there / "summary").read_bytes().startswith(b"before\n# Arena comparison\n")
 
 
 @pytest.mark.parametrize(

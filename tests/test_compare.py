@@ -124,6 +124,7 @@ def test_a_rerun_that_passed_is_flaky_and_no_failure() -> None:
 
     assert comparison.new_failures == ()
     assert [case.case for case in comparison.flaky] == ["test_a"]
+    assert [case.case for case in compare([], [trial("failed", superseded=True), trial("passed")]).flaky] == ["test_a"]
 
 
 def test_what_one_side_lacks_is_named_and_not_compared() -> None:
@@ -221,6 +222,18 @@ def test_a_condition_decides(text: str, fails: bool) -> None:
     violated = [why for condition in parse_fail_on(text) if (why := condition.violated(comparison))]
 
     assert bool(violated) == fails
+
+
+@pytest.mark.parametrize("condition", ["pass-rate-5%", "pass-rate+5%", "cost+10%", "cost-10%", "latency+10%"])
+def test_where_nothing_was_tried_on_both_sides_no_change_is_too_large(condition: str) -> None:
+    """A job that runs for the first time, or that skips all without a key, must not fail for that."""
+    for base, new in (
+        ([], [trial()]),
+        ([trial()], []),
+        ([trial("skipped")], [trial()]),
+        ([trial()], [trial("skipped")]),
+    ):
+        assert [each.violated(compare(base, new)) for each in parse_fail_on(condition)] == [""]
 
 
 def test_a_limit_that_is_just_reached_is_not_exceeded() -> None:

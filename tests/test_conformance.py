@@ -234,12 +234,13 @@ OPS |= {name: deprecated(name) for name in ("get_run_result", "save_run_metadata
 
 
 def kind_of(text: str) -> type[Exception]:
-    """Our error for a recorded one."""
-    if "not found" in text:
-        return ConversationNotFoundError
-    if "metadata" in text:
+    """Our error for a recorded one, whose text may have an id in it that says anything."""
+    if text.startswith("run metadata not found"):
         return RunMetadataMissingError
-    return ValidationError if text.startswith("json:") else InvalidStateError
+    if text.startswith("conversation ") and text.endswith("not found"):
+        return ConversationNotFoundError
+    # What Go's decoder says begins with one of these.
+    return ValidationError if text.startswith(("json:", "parsing time", "Time.")) else InvalidStateError
 
 
 @dataclass
@@ -332,6 +333,37 @@ def test_a_case_that_differs_on_purpose_does_differ(case_id: str) -> None:
     ]
 
     assert found
+
+
+@pytest.mark.parametrize(
+    ("text", "ops"),
+    [
+        ("conversation not found", [{"op": "load", "id": "c"}]),
+        ("conversation run metadata not found", [{"op": "get_result", "id": "run metadata"}]),
+        (
+            "run metadata not found for c",
+            [{"op": "save", "state": {"id": "c"}}, {"op": "get_result", "id": "c"}],
+        ),
+        ("metadata cannot be nil", [{"op": "save_metadata", "id": "c", "metadata": None}]),
+        ("state cannot be nil", [{"op": "save", "state": None}]),
+        (
+            "json: cannot unmarshal array into Go struct field Message.role of type string",
+            [{"op": "message_json", "message": {"role": []}}],
+        ),
+        (
+            'parsing time "\\"yesterday\\"" as "\\"2006-01-02T15:04:05Z07:00\\"": cannot parse',
+            [{"op": "message_json", "message": {"timestamp": "yesterday"}}],
+        ),
+        (
+            "Time.UnmarshalJSON: input is not a JSON string",
+            [{"op": "message_json", "message": {"timestamp": 5}}],
+        ),
+    ],
+)
+def test_each_kind_of_the_references_errors_is_one_of_ours(text: str, ops: list[dict[str, Any]]) -> None:
+    results: list[dict[str, Any]] = [{"ok": None} for _ in ops[1:]] + [{"error": text}]
+
+    assert run_case({"id": "", "ops": ops, "results": results}).disagreements == []
 
 
 def test_the_comparison_sees_what_counts() -> None:

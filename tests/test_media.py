@@ -11,13 +11,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_arena_state import ContentPart, MediaContent, Message, ResultsError, load_results, read_index, read_media
+from pytest_arena_state import (
+    ContentPart,
+    MediaContent,
+    Message,
+    ResultsError,
+    RunResult,
+    load_results,
+    read_index,
+    read_media,
+)
 from pytest_arena_state._system import System
 from pytest_arena_state.cli import main
 from pytest_arena_state.index import IndexBuilder
 from pytest_arena_state.large_media import DEFAULT_LIMIT, LargeMedia, folder_of, sweep
 from pytest_arena_state.recovery import recover
-from pytest_arena_state.reporters.html import _MEDIA_LIMIT, _slim
+from pytest_arena_state.reporters.html import _MEDIA_LIMIT, _MEDIA_TOTAL, _slim
 from pytest_arena_state.reporters.source import open_source
 from pytest_arena_state.shards import merge
 from pytest_arena_state.validation import validate
@@ -84,7 +93,12 @@ def test_large_media_are_kept_once_beside_the_runs(suite: Suite, run_args: list[
 def test_what_is_small_or_no_plain_base64_stays_in_its_run(tmp_path: Path) -> None:
     large = LargeMedia(tmp_path / "media", 1000)
     encoded = base64.b64encode(PICTURE).decode()
-    for data in (base64.b64encode(b"x" * 1000).decode(), encoded.rstrip("=") + "?", f"data:image/png;base64,{encoded}"):
+    for data in (
+        base64.b64encode(b"x" * 1000).decode(),
+        encoded.rstrip("=") + "?",
+        encoded.rstrip("=") + "ß",
+        f"data:image/png;base64,{encoded}",
+    ):
         part = ContentPart(type="image", media=MediaContent(data=data, mime_type="image/png"))
         message = Message(role="user", content="x" * 2000, parts=[part]).to_json().encode()
 
@@ -423,6 +437,21 @@ def test_a_merge_names_media_that_are_missing(suite: Suite) -> None:
     assert read_index(suite.path / "all.jsonl").total_runs == 4
 
 
+def test_a_merge_does_not_change_with_what_a_link_leads_to(suite: Suite) -> None:
+    """A folder of media may be linked together from a cache, which is somebody else's."""
+    suite.write(SUITE)
+    suite.run("-n0", LIMIT)
+    file = suite.results / "media" / NAME
+    cached = file.rename(suite.path / "cached.png")
+    file.symlink_to(cached)
+
+    merge([suite.results], suite.path / "all.jsonl")
+    with cached.open("r+b") as stream:
+        stream.write(b"overwritten")
+
+    assert contents(suite.path / "all.jsonl") == [PICTURE] * 8
+
+
 @pytest.mark.parametrize("harm", ["changed", "a link to elsewhere"])
 def test_a_merge_takes_no_media_that_are_not_what_they_were(suite: Suite, harm: str) -> None:
     """Shards come from anywhere, and what is merged may be uploaded."""
@@ -485,6 +514,32 @@ def test_the_html_report_shows_an_image_from_its_file(suite: Suite) -> None:
     assert data[0] == data[1]
     assert [spent for _, spent in slim] == [spent for _, spent in whole]
     assert main(["report", str(suite.path / "slim.jsonl"), "-o", str(suite.path / "page.html")]) == 0
+
+
+def test_a_page_holds_no_more_media_than_a_browser_takes() -> None:
+    """A suite that looks at pictures has thousands, and the page is one file."""
+    picture = ContentPart.from_bytes(PICTURE.ljust(_MEDIA_LIMIT * 3 // 4, b"x"))
+    document = RunResult(messages=[Message(role="user", parts=[picture])]).to_dict()
+    spent, told = 0, []
+    for _ in range(_MEDIA_TOTAL // _MEDIA_LIMIT + 2):
+        slim, spent = _slim(json.loads(json.dumps(document)), spent, None)
+        told.append(slim["Messages"][0]["parts"][0]["media"].get("left_out"))
+
+    assert spent == _MEDIA_TOTAL
+    assert told == [None] * (_MEDIA_TOTAL // _MEDIA_LIMIT) + ["too large for this report"] * 2
+
+
+def test_a_page_holds_images_that_are_safe_and_nothing_else() -> None:
+    """Also what stands behind one of them; a drawing may be a program."""
+    data = base64.b64encode(PICTURE).decode()
+    kinds = ["image/png", "image/svg+xml", "IMAGE/GIF", "text/html", "application/pdf", "image/jpeg"]
+    parts = [ContentPart(type="image", media=MediaContent(data=data, mime_type=kind)) for kind in kinds]
+
+    slim, spent = _slim(RunResult(messages=[Message(role="user", parts=parts)]).to_dict(), 0, None)
+
+    shown = [part["media"]["mime_type"] for part in slim["Messages"][0]["parts"] if part["media"]["data"]]
+    assert shown == ["image/png", "IMAGE/GIF", "image/jpeg"]
+    assert spent == 3 * len(data)
 
 
 @pytest.mark.parametrize("path", ["media/../secret", "/etc/passwd", "media/x.png", f"other/{NAME}", ""])

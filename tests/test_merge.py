@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_arena_state import ArenaRun
 from pytest_arena_state._wire import loads
 from pytest_arena_state.journal import SUFFIX, journal_paths
 from pytest_arena_state.merge import Merged, MergedRun, SliceReader, merge_session
 from pytest_arena_state.results import Target, publish
+from pytest_arena_state.telemetry import OUTCOME_ASSERTION
 from pytest_arena_state.verdict import PhaseReport
 
 if TYPE_CHECKING:
@@ -101,6 +103,7 @@ OPERATIONS = st.one_of(
     st.tuples(st.just("save"), TEXTS, st.lists(TEXTS, max_size=5)),
     st.tuples(st.just("append"), TEXTS, st.lists(TEXTS, max_size=2)),
     st.tuples(st.just("metadata"), TEXTS, TEXTS),
+    st.tuples(st.just("describe"), TEXTS, TEXTS),
     st.tuples(st.just("delete"), TEXTS, st.none()),
     st.tuples(st.just("branch"), TEXTS, TEXTS),
     st.tuples(st.just("clear"), st.none(), st.none()),
@@ -114,6 +117,13 @@ def apply(store: ArenaStateStore, kind: str, name: Any, value: Any) -> None:
         store.log_append(name, store.log_len(name), [user(text) for text in value])
     elif kind == "metadata":
         store.save_metadata(name, {"run_id": name, "params": {"value": value}})
+    elif kind == "describe":
+        run = ArenaRun(store, name)
+        run.check(value, name == value)
+        run.tag(value, name)
+        run.label(value, name)
+        run.param(value, {"of": name})
+        run.feedback(len(store.list_run_ids()), value)
     elif kind == "delete":
         store.delete(name)
     elif kind == "branch":
@@ -131,8 +141,28 @@ def known(store: ArenaStateStore) -> dict[str, tuple[list[str], dict[str, Any]]]
             state = store.get_arena_state(name)
         except LookupError:
             continue
-        params = state.run_metadata.params if state.run_metadata else {}
-        found[name] = ([message.content for message in state.messages], params)
+        metadata = state.run_metadata.to_dict() if state.run_metadata else {}
+        found[name] = (
+            [message.content for message in state.messages],
+            {key: metadata.get(key) or None for key in TOLD},
+        )
+    return found
+
+
+#: Of run metadata, and where it is in a report.
+TOLD = {"params": "Params", "labels": "Labels", "session_tags": "SessionTags", "user_feedback": "UserFeedback"} | {
+    "conv_assertions_results": "conversation_assertions"
+}
+
+
+def told(run: MergedRun) -> dict[str, Any]:
+    """The same of a report, without what is ours."""
+    report = report_of(run)
+    found = {key: report.get(name) or None for key, name in TOLD.items()}
+    found["labels"] = {key: value for key, value in report["Labels"].items() if "pytest." not in key} or None
+    found["conv_assertions_results"] = [
+        result for result in report["conversation_assertions"]["results"] if result["type"] != OUTCOME_ASSERTION
+    ] or None
     return found
 
 
@@ -158,7 +188,7 @@ def test_the_report_has_what_the_store_had(
         process.end()
     merged = merge_session(session)
 
-    assert {run.run_id: (said(run), report_of(run)["Params"]) for run in merged.runs} == expected
+    assert {run.run_id: (said(run), told(run)) for run in merged.runs} == expected
     assert merged.deleted == deleted
     assert merged.lost == []
     assert not merged.troubles
@@ -223,6 +253,55 @@ def test_what_a_forked_child_saves_is_in_the_runs_of_its_test(process: Process) 
     )
     assert merged.crashed == []
     assert len(journal_paths(process.journal.parent)) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing can be forked here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_that_can_open_no_file_for_a_while_loses_nothing(process: Process) -> None:
+    """It has no journal of its own then, and its parent's is none of its business: records of both would mix."""
+    import resource
+
+    with process.test() as store:
+        store.save({"id": "of both", "messages": [user("parent")]})
+        child = os.fork()
+        if child == 0:
+            try:
+                limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+                resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+                store.save({"id": "of both", "messages": [user("parent"), user("no file")]})
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+                store.save({"id": "of both", "messages": [user("parent"), user("no file"), user("child")]})
+                store.save({"id": "of the child", "messages": [user("child")]})
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        store.save({"id": "of the parent", "messages": [user("parent")]})
+    process.end()
+
+    merged = merge_session(process.journal.parent)
+
+    assert {run.run_id: said(run) for run in merged.runs} == {
+        "of the parent": ["parent"],
+        "of both": ["parent", "no file", "child"],
+        "of the child": ["child"],
+    }
+    assert not any(b"at once" in line for line in process.journal.read_bytes().splitlines())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing can be forked here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_trouble_of_a_forked_child_is_told_though_it_saves_nothing(process: Process) -> None:
+    child = os.fork()
+    if child == 0:
+        try:
+            process.recorder.recording.trouble("of the child")
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    process.end()
+
+    assert b"of the child" not in process.journal.read_bytes()
+    assert merge_session(process.journal.parent).troubles == {"of the child": 1}
 
 
 # --- attempts ---------------------------------------------------------------------------------------

@@ -222,6 +222,17 @@ def test_a_tool_messages_own_content_is_kept() -> None:
     assert Message.from_json(message.to_json()).content == "mine"
 
 
+def test_a_tool_messages_own_content_is_kept_where_its_parts_say_the_same() -> None:
+    """No text stands for the parts beside a tool result, so what is there was given."""
+    result = ToolResult(id="1", content="its")
+    message = Message(role="tool", content="mine", parts=[ContentPart.from_text("mine")], tool_result=result)
+
+    written = message.to_json()
+
+    assert Message.from_json(written).content == "mine"
+    assert Message.from_json(written).to_json() == written
+
+
 def test_a_tool_result_of_newer_arena_is_read_from_its_parts() -> None:
     newer = {"role": "tool", "tool_result": {"id": "1", "name": "t", "parts": [{"type": "text", "text": "out"}]}}
 

@@ -229,11 +229,48 @@ def test_a_full_report_has_the_newer_fields_between_them() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("summary", "passed"),
+    [
+        ({"failed": 1, "total": 2}, False),
+        ({"failed": 1, "total": 2, "passed": None}, False),
+        ({"results": [{"message": "no"}]}, False),
+        ({"failed": 0, "total": 2, "passed": True}, True),
+        ({"failed": 0, "total": 0}, True),
+        ({}, True),
+        (None, True),
+    ],
+)
+def test_counted_assertions_of_a_file_have_passed_only_where_it_says_so(
+    summary: dict[str, Any] | None, passed: bool
+) -> None:
+    """Go reads what is missing as false; no assertion at all has passed."""
+    text = json.dumps({"RunID": "r", "conversation_assertions": summary})
+
+    for run in (RunResult.from_json(text), RunResult.from_dict(json.loads(text))):
+        assert run.conversation_assertions.passed is passed
+        assert RunResult.from_json(run.to_json()).conversation_assertions.passed is passed
+
+
 def test_an_arena_state_writes_its_metadata_only_when_there_is_some() -> None:
     assert "run_metadata" not in ArenaConversationState(id="c").to_dict()
     assert (
         ArenaConversationState(id="c", run_metadata=RunMetadata(run_id="c")).to_dict()["run_metadata"]["run_id"] == "c"
     )
+
+
+def test_an_edit_in_place_stands_against_a_key_that_has_the_fields_other_name() -> None:
+    """What Arena dumps has the messages and the cost twice, and only one of each is the report's."""
+    dump = {"RunID": "r", "Messages": [{"role": "user"}], "messages": [{"role": "user"}], "Cost": {}, "cost": {}}
+    run = RunResult.from_dict(dump)
+
+    run.cost.total_cost_usd = 0.5
+    run.messages.append({"role": "assistant"})  # type: ignore[arg-type]
+
+    written = run.to_dict()
+    assert [message["role"] for message in written["Messages"]] == ["user", "assistant"]
+    assert written["Cost"]["total_cost_usd"] == 0.5
+    assert (written["messages"], written["cost"]) == (dump["messages"], dump["cost"])
 
 
 # --- both spellings of Arena's writers ------------------------------------------------------------------

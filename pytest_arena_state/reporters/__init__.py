@@ -7,9 +7,10 @@ being written stands beside its place and is moved there when it is whole.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -103,22 +104,43 @@ def write_report(
     """
     from .source import Source, open_source
 
-    if is_url(out):
-        raise ConfigurationError("a report is written to a disk, not to an object store")
+    refuse_url(out)
     path = Path(out)
     write = format_of(path, format).write
     opened = source if isinstance(source, Source) else open_source(source)
     before = baseline if baseline is None or isinstance(baseline, Source) else open_source(baseline)
+    write_whole(path, lambda stream: write(opened, stream, baseline=before))
+    return path
+
+
+def refuse_url(out: str | Path) -> None:
+    """See that a report goes to a disk.
+
+    Raises:
+        ConfigurationError: It would go to an object store.
+    """
+    if is_url(out):
+        raise ConfigurationError("a report is written to a disk, not to an object store")
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Have something written to a file, whole or not at all; see ``out`` of `write_report`.
+
+    Raises:
+        OSError: It cannot be written; what was there before still is.
+    """
     if is_stream(path):
         with _open_stream(path) as stream:
-            write(opened, stream, baseline=before)
-        return path
+            write(stream)
+        return
     place = where_it_leads(path)
+    if place.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     place.parent.mkdir(parents=True, exist_ok=True)
     staged = place.with_name(f"{place.name}.{os.getpid()}.tmp")
     try:
         with staged.open("wb") as stream:
-            write(opened, stream, baseline=before)
+            write(stream)
         staged.replace(place)
     except BaseException as error:
         with suppress(OSError):
@@ -126,7 +148,6 @@ def write_report(
         if isinstance(error, OSError) and error.filename == str(staged):
             raise type(error)(error.errno, error.strerror, str(path)) from None
         raise
-    return path
 
 
 def is_stream(path: Path) -> bool:
@@ -147,4 +168,4 @@ def _descriptor(path: Path) -> int | None:
     return int(found["number"]) if found["number"] else 1 if found["name"] == "out" else 2
 
 
-__all__ = ["FORMATS", "Format", "Reporter", "format_of", "is_stream", "write_report"]
+__all__ = ["FORMATS", "Format", "Reporter", "format_of", "is_stream", "refuse_url", "write_report", "write_whole"]

@@ -82,7 +82,7 @@ def _spool(source: Source, spool: IO[bytes]) -> dict[str, Suite]:
         status = "skipped" if each.row.superseded else each.row.status
         suite.tests += 1
         suite.failures += status == "failed"
-        suite.errors += status == "error"
+        suite.errors += status not in ("passed", "failed", "skipped")
         suite.skipped += status == "skipped"
         suite.nanoseconds += each.row.duration_ns
         began = each.run.start_time
@@ -107,13 +107,13 @@ def _test_case(each: Reported) -> Iterator[str]:
         yield f'      <skipped type="superseded" message={_quoted(f"{message}: {reason}" if reason else message)}/>\n'
     elif row.status == "skipped":
         yield f'      <skipped type="skipped" message={_quoted(reason)}/>\n'
-    elif row.status == "error":
-        text = _text("\n".join(_error_details(run)))
-        yield f'      <error type="ExecutionError" message={_quoted(reason)}>{text}</error>\n'
     elif row.status == "failed":
         kind = "ValidationError" if run.conversation_assertions.passed and run.violations else "AssertionError"
         text = _text("\n".join(_failure_details(run)))
         yield f'      <failure type="{kind}" message={_quoted(reason)}>{text}</failure>\n'
+    elif row.status != "passed":  # a status that is not ours counts as broken
+        text = _text("\n".join(_error_details(run)))
+        yield f'      <error type="ExecutionError" message={_quoted(reason or row.status)}>{text}</error>\n'
     yield f"      <system-out>{_text(chr(10).join(_metadata(each)))}\n</system-out>\n    </testcase>\n"
 
 

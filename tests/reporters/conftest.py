@@ -9,8 +9,9 @@ from xml.etree import ElementTree
 import pytest
 import xmlschema
 
+from pytest_arena_state.index import IndexRow
 from pytest_arena_state.models import RunResult
-from pytest_arena_state.reporters.source import Source
+from pytest_arena_state.reporters.source import Reported, Source
 
 NOW = "2026-05-01T09:00:00Z"
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
@@ -206,6 +207,14 @@ def hostile() -> Source:
         },
     )
     return Source.of([run], EVIL)
+
+
+@pytest.fixture
+def strange(make_run: RunMaker) -> Source:
+    """A run of which an index that somebody else wrote says a status that is none."""
+    run = make_run("first")
+    row = IndexRow(run_id=run.run_id, status=EVIL, scenario_id="refund", provider_id="gpt-5-mini")
+    return Source(lambda: iter([Reported("first", row, run)]))
 
 
 # The schema by which Jenkins' xUnit plugin refuses files, as pytest's sources have it too; under the MIT license.

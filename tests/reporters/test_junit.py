@@ -42,6 +42,13 @@ def test_the_counts_are_those_of_the_cases(source: Source, written: Written) -> 
             assert suite.get(key) == str(len(suite.findall(f"testcase/{tag}")))
 
 
+def test_a_status_that_is_none_counts_as_an_error(strange: Source, written: Written) -> None:
+    """Whoever reads a JUnit file takes a case without a mark for one that passed."""
+    root = written(strange)
+
+    assert (root.get("errors"), len(root.findall(".//testcase/error"))) == ("1", 1)
+
+
 def test_a_suite_began_with_its_first_run_in_whatever_zone(
     make_run: Callable[..., RunResult], written: Written
 ) -> None:

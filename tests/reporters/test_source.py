@@ -52,6 +52,17 @@ def test_the_file_of_one_run_is_a_source(tmp_path: Path, suite: list[RunResult])
     assert [each.stem for each in open_source(path)] == ["one"]
 
 
+def test_the_results_are_as_old_as_the_last_run_of_which_that_is_known() -> None:
+    """Arena writes runs that never ended, too."""
+    times = ["", "2026-05-01T09:00:00Z", "", "2026-05-01T11:00:00Z", "2026-05-01T12:30:00+02:00", ""]
+    runs = [
+        RunResult.from_dict({"RunID": f"{n}", **({"EndTime": time} if time else {})}) for n, time in enumerate(times)
+    ]
+
+    assert Source.of(runs).notes.timestamp == "2026-05-01T11:00:00Z"
+    assert Source.of(runs[:1]).notes.timestamp == ""
+
+
 def test_two_runs_with_one_id_are_told_apart(tmp_path: Path, suite: list[RunResult]) -> None:
     path = lines_of(tmp_path, [suite[0], suite[1], suite[0]])
 
@@ -107,6 +118,17 @@ def test_the_reason_is_the_error_else_what_failed(source: Source) -> None:
         "",
         "AssertionError: 1 == 2 assert 1 == 2",
     ]
+
+
+def test_a_check_is_named_with_its_reason_and_says_less_than_the_test() -> None:
+    polite, raised = (
+        {"type": kind, "passed": False, "message": said}
+        for kind, said in (("polite", "no please"), ("pytest.outcome", "assert 1 == 2"))
+    )
+    both = RunResult.from_dict({"conversation_assertions": {"results": [polite, raised]}})
+    one = RunResult.from_dict({"conversation_assertions": {"results": [polite]}})
+
+    assert (reason_of(both), reason_of(one)) == ("assert 1 == 2", "polite: no please")
 
 
 def test_an_assertion_of_a_turn_is_a_reason() -> None:

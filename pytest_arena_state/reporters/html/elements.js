@@ -63,9 +63,10 @@ const name = (text) => h("bdi", {}, visible(capped(text)));
 const id = (text) => h("bdi", {}, capped(text).split(/(?<=[:/_.\-[])(?=[^:])/).map((piece, i) => [i > 0 && i < 60 ? h("wbr") : "", visible(piece)]));
 
 const whole = (value) => value.toLocaleString("en-US");
-const usd = (value) => (!value || Math.abs(value) >= 1 ? `$${(value || 0).toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}` : Math.abs(value) >= 0.0001 ? `$${value.toFixed(4)}` : `$${Number(value.toPrecision(2))}`);
+const usd = (value) => (!value || Math.abs(value) >= 1 ? `$${(value || 0).toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}` : Math.abs(value) >= 0.0001 ? `$${value.toFixed(4)}` : Math.abs(value) < 1e-12 ? `$${value.toPrecision(2)}` : `$${value.toFixed(1 - Math.floor(Math.log10(Math.abs(value)))).replace(/0+$/, "")}`);
 function time(ms) {
   if (!ms) return "0 s";
+  if (ms < 0) return `-${time(-ms)}`; // a clock was set back
   if (ms < 1) return `${Math.round(ms * 1000)} µs`;
   if (ms < 1000) return `${Math.round(ms)} ms`;
   if (ms < 120000) return `${(ms / 1000).toFixed(1)} s`;
