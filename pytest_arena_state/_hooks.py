@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from os import getpid  # by name: a test may replace what the module has
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -186,6 +186,7 @@ def _reports_of(config: pytest.Config) -> ReportsAfterSession:
     wanted = {"html": config.getoption("arena_html"), "md": config.getoption("arena_markdown")}
     return ReportsAfterSession(
         config.invocation_params.dir,
+        config.rootpath,
         {format: file for format, file in wanted.items() if file},
         github=bool(config.getoption("arena_github") or config.getini("arena_github")),
         baseline=config.getoption("arena_baseline") or "",
@@ -205,7 +206,7 @@ def _interruption(session: pytest.Session) -> str:
 
 
 def _target(config: pytest.Config) -> Target:
-    from .target import Target, is_url
+    from .target import Target, is_url, place_of
 
     given, base = config.getoption("arena_results"), config.invocation_params.dir
     if not given:
@@ -214,7 +215,7 @@ def _target(config: pytest.Config) -> Target:
         from . import cloud
 
         return cloud.Place.of(given).target(cloud.root_for(config.rootpath), config.invocation_params.dir)
-    return Target(Path(base, Path(given).expanduser()).absolute(), str(given))
+    return Target(place_of(given, base).absolute(), str(given))
 
 
 def _journals(config: pytest.Config) -> Path | None:
@@ -239,6 +240,9 @@ def _require_libraries(config: pytest.Config) -> None:
     except ConfigurationError as error:
         name = "--arena-results" if config.getoption("arena_results") else "arena_results"
         raise pytest.UsageError(f"{name}: {error}") from None
+    for name in ("html", "markdown"):
+        if is_url(config.getoption(f"arena_{name}")):
+            raise pytest.UsageError(f"--arena-{name}: a report is written to a disk, not to an object store")
 
 
 def _media_limit(config: pytest.Config) -> int:
@@ -346,7 +350,7 @@ def register(config: pytest.Config) -> None:
                 config, WorkerSession(settings, worker, channel, on_run=_on_run(config), on_text=_on_text(config))
             )
         except Exception as error:  # noqa: BLE001 - the worker's tests run without us, and the controller says so
-            _report_dead_worker(channel, worker, error)
+            _xdist.tell_unusable(config, error)
             return
     else:
         _require_libraries(config)
@@ -360,17 +364,6 @@ def register(config: pytest.Config) -> None:
 
         # After the others: of hooks that want to be first, the one that came last is.
         config.pluginmanager.register(JUnitProperties(config, hooks), "arena_state_junit")
-
-
-def _report_dead_worker(channel: Any, worker: str, error: Exception) -> None:
-    from contextlib import suppress
-
-    from ._wire import dumps
-    from .journal import record_line
-
-    what = dumps({"what": f"everything of {worker}", "why": f"no journal: {type(error).__name__}: {error}"})
-    with suppress(OSError):
-        channel.send(record_line("lost", what))
 
 
 __all__ = ["register"]

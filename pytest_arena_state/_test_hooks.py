@@ -16,6 +16,7 @@ from .price_file import PriceFile
 from .prices import Prices
 from .recorder import ArenaRun
 from .store import ArenaStateStore
+from .target import place_of
 from .verdict import PASSED_PHASES, PhaseReport
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def read_prices(config: pytest.Config) -> None:
         if not given:
             given, base, name = config.getini("arena_prices"), config.rootpath, "arena_prices"
         try:
-            file = PriceFile.read(Path(base, given), str(given))
+            file = PriceFile.read(place_of(given, base), str(given))
         except ConfigurationError as error:
             raise pytest.UsageError(f"{name}: {error}") from None
         config.pluginmanager.register(_xdist.PricesForWorkers(file.to_dict()), "arena_state_prices")
@@ -239,7 +240,8 @@ class TestHooks:
         self, item: pytest.Item, call: pytest.CallInfo[Any]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        if self.tests is None or (call.excinfo is None and not self.tests.in_child):
+        # A strict xfail that passes is a failure, and nothing was raised.
+        if self.tests is None or (call.excinfo is None and report.outcome != "failed" and not self.tests.in_child):
             return report
         attempt = self.tests.attempt(item.nodeid)
         if attempt is not None and call.excinfo is not None and not _is_expected(call.excinfo.value):

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .target import is_url, place_of
+
 if TYPE_CHECKING:
     from .reporters.source import Source
     from .target import Target
@@ -22,6 +24,8 @@ class ReportsAfterSession:
 
     directory: Path
     """What the files are relative to."""
+    root: Path
+    """What node ids are relative to."""
     files: dict[str, str] = field(default_factory=dict)
     """By format, as the user gave them."""
     github: bool = False
@@ -45,7 +49,8 @@ class ReportsAfterSession:
         from .reporters.source import open_source
 
         with self._said(f"no baseline {self.baseline}"):
-            source = open_source(Path(self.directory, self.baseline), name=self.baseline)
+            place = self.baseline if is_url(self.baseline) else place_of(self.baseline, self.directory)
+            source = open_source(place, name=self.baseline)
             source.notes  # noqa: B018 - asked for now, kept for later
             self._before = source
 
@@ -67,11 +72,11 @@ class ReportsAfterSession:
         for format, file in self.files.items():
             self._begun.add(file)
             with self._said(f"no {file}"):
-                write_report(source(), Path(self.directory, file), format, baseline=self._before)
+                write_report(source(), place_of(file, self.directory), format, baseline=self._before)
         if self.github:
             with self._said("no GitHub summary"):
                 if github.write_step_summary(source(), baseline=self._before):
-                    self.annotations.extend(github.failure_annotations(source()))
+                    self.annotations.extend(github.failure_annotations(source(), self.root))
 
     def cut_short(self, by: str) -> None:
         """Say which files nobody began to write."""

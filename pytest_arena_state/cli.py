@@ -259,8 +259,10 @@ def _compare(options: argparse.Namespace) -> int:
     from .compare import compare_cells
     from .fail_on import parse_fail_on
     from .reporters import comparison as rendering
+    from .reporters import refuse_url, write_whole
     from .reporters.source import open_source
 
+    refuse_url(options.output)
     conditions = parse_fail_on(options.fail_on) if options.fail_on else ()
     outcome = compare_cells(open_source(options.base).cells(), open_source(options.new).cells())
     violated = [reason for condition in conditions if (reason := condition.violated(outcome))]
@@ -269,9 +271,8 @@ def _compare(options: argparse.Namespace) -> int:
     else:
         text = rendering.render_markdown(outcome, conditions, limit_bytes=options.max_bytes)
     if options.output:
-        out = Path(options.output)
-        out.parent.mkdir(parents=True, exist_ok=True)  # as `report` does
-        out.write_text(text, encoding="utf-8")
+        with suppress(BrokenPipeError):  # whoever read it at the other end has seen enough
+            write_whole(Path(options.output), lambda stream: stream.write(text.encode("utf-8", "replace")))
     else:
         _say(text.rstrip("\n"))
     for reason in violated:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,16 +34,31 @@ def write_step_summary(
     return True
 
 
-def failure_annotations(source: Source) -> Iterator[str]:
-    """Workflow commands that annotate the first failed runs."""
+def failure_annotations(source: Source, root: Path, environ: Mapping[str, str] = os.environ) -> Iterator[str]:
+    """Workflow commands that annotate the first failed runs.
+
+    Args:
+        source: The runs.
+        root: What node ids are relative to. GitHub finds a file by its path from the checkout, of which that may be a
+            folder.
+        environ: Says where the checkout is.
+    """
+    folder = _within(root, environ.get("GITHUB_WORKSPACE", ""))
     counts = source.notes.count_unsuccessful()
     total = sum(count for status, count in counts.items() if status != "skipped")
     for run in source.notes.unsuccessful(min(total, ANNOTATIONS)):
         title = " / ".join(filter(None, (run.scenario_id, run.provider_id))) or run.stem
-        file = f"file={_property(run.nodeid.partition('::')[0])}," if "::" in run.nodeid else ""
+        path = posixpath.normpath(posixpath.join(folder, run.nodeid.partition("::")[0]))
+        file = f"file={_property(path)}," if "::" in run.nodeid else ""
         yield f"::error {file}title={_property(f'arena: {title}')}::{_data(run.reason or run.status)}"
     if total > ANNOTATIONS:
         yield f"::notice title=arena::{total - ANNOTATIONS} more failed runs are in the results"
+
+
+def _within(root: Path, checkout: str) -> str:
+    """A folder as seen from the checkout; empty where it is not in there."""
+    root, above = root.resolve(), Path(checkout).resolve()
+    return root.relative_to(above).as_posix() if checkout and root.is_relative_to(above) else ""
 
 
 def _data(text: str) -> str:

@@ -8,6 +8,7 @@ option or a fixture asks for it.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from types import FunctionType
 from typing import TYPE_CHECKING
 
@@ -101,9 +102,10 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     # Before anybody's conftest imports a library: some decide at that moment what they tell.
     if early_config.known_args_namespace.arena_capture or early_config.getini("arena_capture"):
-        from . import _capturing
+        with suppress(ImportError):  # which is told when the session is configured
+            from . import _capturing
 
-        _capturing.register(early_config)
+            _capturing.register(early_config)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -112,6 +114,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "arena(**metadata): run metadata of the test's conversations, such as scenario_id, provider_id, labels; "
         "and budgets: max_cost_usd, max_latency_ms, max_tokens",
     )
+    if hasattr(config, "workerinput") and not _is_usable(config):
+        return
     if config.getoption("arena_prices") or config.getini("arena_prices"):
         from . import _test_hooks
 
@@ -130,10 +134,29 @@ def pytest_configure(config: pytest.Config) -> None:
         _capturing.register(config)
 
 
+def _is_usable(config: pytest.Config) -> bool:
+    """Whether this worker can do what is asked of it, if anything is; the tests of one that cannot run without us.
+
+    With ``--tx popen//python=…`` it is a Python of its own, and may be one for which a library of ours is not built.
+    """
+    if any(
+        config.getoption(name) or config.getini(name) for name in ("arena_prices", "arena_results", "arena_capture")
+    ):
+        try:
+            from . import _test_hooks  # noqa: F401 - with all that the rest stands on
+        except ImportError as error:
+            from . import _xdist
+
+            _xdist.tell_unusable(config, error)
+            return False
+    return True
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "arena_store" in metafunc.fixturenames or "arena_session_store" in metafunc.fixturenames:
         # Before tests run: what is imported while files are fake, pyfakefs forgets, and then there are two of a class.
-        from . import _test_hooks, models  # noqa: F401
+        with suppress(ImportError):  # which is the fixture's to tell
+            from . import _test_hooks, models  # noqa: F401
     for marker in metafunc.definition.iter_markers("arena"):
         check_marker(marker, metafunc.config)
     for parametrization in metafunc.definition.iter_markers("parametrize"):

@@ -16,6 +16,11 @@ def is_url(path: object) -> bool:
     return isinstance(path, str) and path.startswith(("s3://", "gs://", "az://"))
 
 
+def place_of(given: str, base: Path) -> Path:
+    """The path that an option means; a ``~`` that the shell left is somebody's home, unless nobody knows of one."""
+    return Path(base, os.path.expanduser(given))  # noqa: PTH111 - that of pathlib raises there
+
+
 def packing_of(path: Path) -> Packing:
     """How a file of lines is compressed, by the ending of its name; empty when it is not."""
     name = path.name
@@ -83,6 +88,13 @@ class Target:
             return f"{shown!r} has no name: a directory, a .jsonl or a .json was wanted"
         if is_url(shown):
             return f"{shown!r}: write it to a disk, and then `arena-state upload` it"
+        try:
+            return self._problem_on_disk()
+        except OSError as error:  # as of a folder that may not be looked into, or a disk that is gone
+            return f"{shown!r}: {error.strerror or error}"
+
+    def _problem_on_disk(self) -> str:
+        path, shown = self.path, self.shown
         if path.name.endswith((".json.gz", ".json.zst")) and not path.is_dir():
             return f"{shown!r}: a .json is never compressed, a .jsonl.gz or .jsonl.zst is"
         if self.form == "directory" and path.exists() and not path.is_dir():
@@ -97,4 +109,4 @@ class Target:
         return ""
 
 
-__all__ = ["Form", "Packing", "Target", "form_of", "is_url", "packing_of", "where_it_leads"]
+__all__ = ["Form", "Packing", "Target", "form_of", "is_url", "packing_of", "place_of", "where_it_leads"]

@@ -13,6 +13,9 @@ import pytest
 
 from pytest_arena_state import iterate_results, load_results, read_index
 from pytest_arena_state.cli import main
+from pytest_arena_state.session import Session as RunningSession
+from pytest_arena_state.session import Settings
+from pytest_arena_state.target import Target
 
 SUITE = """
 import os, pytest
@@ -195,6 +198,36 @@ def test_validate_names_each_wrong_file(session: Session, capsys: pytest.Capture
     assert "shared-0.json: the index names it, and it is missing" in out
 
 
+@pytest.mark.parametrize(("value", "said"), [("NaN", "not JSON: NaN is no number there"), ('"NaN or Infinity"', "")])
+def test_validate_refuses_numbers_that_only_some_parsers_take(
+    session: Session, capsys: pytest.CaptureFixture[str], value: str, said: str
+) -> None:
+    path = session("a", "out.jsonl")
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('"Params":{}', f'"Params":{{"t":{value}}}'), encoding="utf-8"
+    )
+
+    assert main(["validate", str(path)]) == (1 if said else 0)
+
+    assert said in capsys.readouterr().out
+
+
+def test_recover_says_which_sessions_it_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing to recover is one thing, and a suite that still runs is another."""
+    alive = RunningSession(Target(tmp_path / "out", "out"), Settings(), controls_workers=False, on_run=None)
+    store = alive.tests.store_for(alive.tests.begin("test_it", "test_it"), {})
+    store.save({"id": "run", "messages": [{"role": "user", "content": "hi"}]})
+
+    assert main(["recover", str(tmp_path / "out")]) == 0
+
+    assert capsys.readouterr().out.splitlines() == [
+        "1 session left alone: a process of theirs is alive",
+        "nothing to recover",
+    ]
+    alive.finish()
+    assert len(load_results(tmp_path / "out")) == 1
+
+
 @pytest.mark.parametrize("verb", ["show", "validate", "recover"])
 def test_a_path_with_nothing_is_a_clear_error(tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str) -> None:
     assert main([verb, str(tmp_path / "nothing")]) == 1
@@ -289,6 +322,23 @@ def test_a_session_writes_the_reports_that_were_asked_for(
     errors = [line for line in result.outlines if line.startswith("::error ")]
     assert len(errors) == 2
     assert all("assert 2 != 2" in line for line in errors)
+
+
+@pytest.mark.parametrize(
+    ("checkout", "file"), [("..", "{folder}/test_it.py"), (".", "test_it.py"), ("no", "test_it.py")]
+)
+def test_an_annotation_is_at_a_file_of_the_checkout(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, checkout: str, file: str
+) -> None:
+    """A suite may lie in a folder of the repository, which GitHub knows nothing of."""
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path / "step.md"))
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(pytester.path / checkout))
+    pytester.makepyfile(test_it="def test_a(arena_run):\n    arena_run.user('hi')\n    raise RuntimeError\n")
+
+    result = pytester.runpytest("-p", "no:xdist", "--arena-results=out", "--arena-github", "--tb=no", "-q")
+
+    (line,) = (line for line in result.outlines if line.startswith("::error "))
+    assert line.startswith(f"::error file={file.format(folder=pytester.path.name)},title=")
 
 
 def test_an_annotation_cannot_steer_the_terminal(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:

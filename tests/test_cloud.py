@@ -257,6 +257,18 @@ def test_reports_and_hooks_get_the_results_before_they_are_uploaded(suite: Suite
     assert "3 runs" in (suite.path / "summary.md").read_text(encoding="utf-8")
 
 
+def test_a_baseline_may_be_in_a_store(suite: Suite, bucket: Bucket) -> None:
+    """Where the results of the main branch are kept."""
+    suite.write(SUITE)
+    bucket.create()
+    suite.run("-n0", to=f"{bucket.url}/runs.jsonl.gz")
+
+    result = suite.run("-n0", "--arena-markdown=summary.md", f"--arena-baseline={bucket.url}/runs.jsonl.gz")
+
+    assert f"Against `{bucket.url}/runs.jsonl.gz`" in (suite.path / "summary.md").read_text(encoding="utf-8")
+    assert not [line for line in suite.lines(result) if "no baseline" in line]
+
+
 def test_results_that_arena_wrote_there_are_not_replaced(suite: Suite, bucket: Bucket) -> None:
     """Its index knows nothing of ours, and its runs would be lost to whoever reads by the index."""
     suite.write(SUITE)

@@ -185,7 +185,7 @@ def test_what_was_never_to_be_said_is_shown(run: ArenaRun) -> None:
 
 def test_sums_are_values_and_can_have_limits(run: ArenaRun) -> None:
     assert run.turns() == 2
-    assert run.turns(min=1, max=2) == 2
+    assert run.turns(min=1, max=2) == run.turns(min=2) == run.turns(max=2) == 2
     assert run.cost().total_cost_usd == 0.75
     assert run.cost(max_usd=0.75, max_tokens=12).total_tokens == 12
     assert run.latency() == run.latency(max_ms=800) == timedelta(milliseconds=800)

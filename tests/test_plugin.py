@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_arena_state import RunMetadata, _budgets, load_results
+from pytest_arena_state import RunMetadata, _budgets, load_results, read_index
 from pytest_arena_state.cli import main as arena_state
 from pytest_arena_state.plugin import BUDGET_KEYWORDS, MARKER_KEYWORDS
 
@@ -728,6 +728,11 @@ def everything(directory: Path) -> set[Path]:
         ("folder.json", "'folder.json' is a directory, not a file"),
         ("taken/x.jsonl", "so 'taken/x.jsonl' cannot be made"),
         ("/", "'/' has no name"),
+        pytest.param(
+            *("x" * 256, ": File name too long"),
+            marks=pytest.mark.skipif(os.name == "nt", reason="Windows has other words for it"),
+            id="long",
+        ),
     ],
 )
 def test_results_that_cannot_be_written_change_no_outcome(
@@ -946,6 +951,98 @@ def test_a_pattern_for_dates_leaves_a_report_that_can_be_read(suite: Suite, run_
     assert suite.index["completeness"]["redacted"] == {"arena_redact[0]": 1}
 
 
+def test_a_pattern_for_a_word_of_the_format_leaves_a_report_that_counts(suite: Suite, run_args: list[str]) -> None:
+    """Names of users are hidden, and not who speaks or how a run went."""
+    suite.pytester.makeini("[pytest]\narena_redact =\n    user\\w*\n    pass\\w*|fail\\w*\n    [0-9]+\n    out\\w+")
+    suite.write(
+        """
+        def test_it(arena_run):
+            arena_run.user('I am user_7, and my password is passé')
+
+        def test_fails(arena_run):
+            arena_run.user('hello')
+            assert 'user' == 'failure'
+        """
+    )
+
+    result = suite.run(*run_args)
+
+    assert "arena: 2 runs (1 passed, 1 failed)" in suite.lines(result)[0]
+    assert (suite.index["successful"], suite.index["errors"]) == (1, 1)
+    failed, passed = suite.runs()
+    assert passed.messages[0].role == "user"
+    assert passed.messages[0].content == "I am [redacted:arena_redact[0]], and my {0} is {0}".format(
+        "[redacted:arena_redact[1]]"
+    )
+    assert {key: failed.labels[key] for key in ("pytest.outcome", "pytest.attempt")} == {
+        "pytest.outcome": "failed",
+        "pytest.attempt": "1",
+    }
+    assert arena_state(["validate", str(suite.results)]) == 0
+
+
+REDACTED_ALIKE = """
+import os
+import pytest
+
+@pytest.mark.parametrize("who", ["customer-1", "customer-2", "customer-3", "nobody"])
+def test_it(arena_store, arena_run, who):
+    arena_run.user(f"I am number {who[-1]}")
+    arena_store.save({"id": "customer-8", "messages": [{"role": "user", "content": "first"}]})
+    arena_store.save({"id": "customer-9", "messages": [{"role": "user", "content": "second"}]})
+    if who == "nobody":
+        os._exit(1)
+"""
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_what_is_redacted_alike_stays_apart_when_a_process_dies(
+    suite: Suite, request: pytest.FixtureRequest, far: bool
+) -> None:
+    """The customer's name in the id of a test must not cost the runs of other customers."""
+    if far:
+        request.getfixturevalue("far_workers")
+    suite.pytester.makeini("[pytest]\narena_redact =\n    customer-[0-9]")
+    suite.write(REDACTED_ALIKE)
+
+    suite.run_apart("-n1")
+
+    said = [run.messages[0].content for run in suite.runs()]
+    assert sorted(said) == sorted(
+        ["I am number 1", "I am number 2", "I am number 3", "I am number y", *["first", "second"] * 4]
+    )
+    assert not any(row["superseded"] for row in suite.index["runs"])
+    assert b"customer-" not in b"".join(suite.files().values())
+
+
+@pytest.mark.parametrize("to", ["arena-results", "out.jsonl"])
+def test_an_attempt_supersedes_none_of_a_test_that_is_redacted_alike(
+    suite: Suite, run_args: list[str], to: str
+) -> None:
+    suite.pytester.makeini("[pytest]\narena_redact =\n    customer-[0-9]")
+    again = 'pytest.param("customer-2", marks=pytest.mark.flaky(reruns=1))'
+    suite.write(
+        f"""
+        import pytest
+
+        ATTEMPTS = []
+
+        @pytest.mark.parametrize("who", ["customer-1", {again}, "customer-3"])
+        def test_it(arena_run, who):
+            arena_run.user(who[-1])
+            ATTEMPTS.append(who)
+            assert who == "customer-1" or ATTEMPTS.count(who) == 2
+        """
+    )
+
+    suite.run(*run_args, to=to, plugins=["rerunfailures"])
+
+    index = read_index(suite.path / to)
+    runs = [(run.messages[0].content, row.superseded) for run, row in zip(suite.runs(to), index.runs, strict=True)]
+    assert sorted(runs) == [("1", False), ("2", False), ("2", True), ("3", False)]
+    assert (index.successful, index.errors) == (2, 1)
+
+
 # --- edits in place -------------------------------------------------------------------------
 
 
@@ -1063,6 +1160,11 @@ def test_it(request):
         (["--arena-html=report.html"], "--arena-html goes with --arena-results"),
         (["--arena-markdown=report.md"], "--arena-markdown goes with --arena-results"),
         (["--arena-baseline=before"], "--arena-baseline goes with --arena-results"),
+        (["--arena-results=out", "--arena-html=s3://bucket/a.html"], "--arena-html: a report is written to a disk"),
+        (
+            ["--arena-results=out", "--arena-markdown=s3://bucket/a.md"],
+            "--arena-markdown: a report is written to a disk",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said_before_the_first_test(suite: Suite, arguments: list[str], said: str) -> None:
@@ -1082,10 +1184,27 @@ def test_a_path_may_begin_at_home(suite: Suite, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("USERPROFILE", str(suite.path / "home"))
     suite.write("def test_it(arena_run):\n    arena_run.user('hello')\n")
 
-    suite.run("-n0", to="~/out").assert_outcomes(passed=1)
+    (suite.path / "home").mkdir()
+    (suite.path / "home" / "prices.toml").write_text("[[price]]\nmodel = '*'\ninput = 1\noutput = 1\n")
 
-    assert (suite.path / "home" / "out" / "index.json").exists()
+    suite.run("-n0", to="~/before").assert_outcomes(passed=1)
+    reports = ("--arena-html=~/report.html", "--arena-markdown=~/report.md", "--arena-baseline=~/before")
+    suite.run("-n0", *reports, "--arena-prices=~/prices.toml", to="~/out").assert_outcomes(passed=1)
+
+    home = suite.path / "home"
+    assert sorted(path.name for path in home.iterdir()) == ["before", "out", "prices.toml", "report.html", "report.md"]
+    assert "Against `~/before`" in (home / "report.md").read_text(encoding="utf-8")
     assert not (suite.path / "~").exists()
+
+
+def test_a_home_that_nobody_knows_ends_no_suite(suite: Suite) -> None:
+    suite.write("def test_it(arena_run):\n    arena_run.user('hello')\n")
+
+    suite.run("-n0", "--arena-markdown=~nobody-of-this-name/a.md", to="~nobody-of-this-name/out").assert_outcomes(
+        passed=1
+    )
+
+    assert (suite.path / "~nobody-of-this-name" / "out" / "index.json").exists()
 
 
 def test_a_marker_of_the_same_name_may_be_somebody_elses(suite: Suite) -> None:
