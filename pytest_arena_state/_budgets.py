@@ -52,7 +52,7 @@ class _Watched:
             type=BUDGET_ASSERTION, passed=judgement.passed, message=judgement.message, details=judgement.details
         )
         for conversation in self.store._ids():
-            self.store._edit_metadata(conversation, lambda metadata: metadata.conv_assertions_results.append(result))
+            self.store._add_metadata(conversation, conv_assertions_results=[result])
 
 
 _WATCHED_KEY = pytest.StashKey[_Watched]()

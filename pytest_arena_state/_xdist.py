@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -54,6 +57,18 @@ def worker_told(config: pytest.Config) -> tuple[Any, dict[str, Any], str] | None
         return None
     channel, told = workerinput[WORKERINPUT_KEY]
     return channel, told, workerinput["workerid"]
+
+
+def tell_unusable(config: pytest.Config, error: Exception) -> None:
+    """Tell the controller that this worker keeps nothing."""
+    told = worker_told(config)
+    if told is not None:
+        channel, _, worker = told
+        # By hand: what makes records may be what cannot be imported here.
+        lost = {"k": "lost", "what": f"everything of {worker}", "why": f"no journal: {type(error).__name__}: {error}"}
+        record = json.dumps(lost).encode("ascii")
+        with suppress(OSError):
+            channel.send(b'{"crc":"%08x","r":%b}\n' % (zlib.crc32(record), record))
 
 
 def is_worker(config: pytest.Config) -> bool:

@@ -57,10 +57,17 @@ class Entry(NamedTuple):
     ended: str = ""
     row_offset: int = 0
     row_length: int = 0
+    mark: str = ""
+    """Stands for the node id where that was redacted."""
+
+    @property
+    def test(self) -> str:
+        """What tells its test from others."""
+        return self.mark or self.nodeid
 
 
 _Attempt: TypeAlias = tuple[str, str, int]
-"""The session's token, the node id and the number of the attempt."""
+"""The session's token, the test and the number of the attempt."""
 
 
 class Named(NamedTuple):
@@ -130,6 +137,7 @@ class Catalogue:
             RUN,
             place,
             run.crashed,
+            mark=run.context.mark,
         )
 
     def keep(self, stem: str, place: int, nodeid: str, attempt: int, run_id: str) -> None:
@@ -140,9 +148,9 @@ class Catalogue:
 
     def _add(self, entry: Entry) -> None:
         self._prints.append(_fingerprint(entry))
-        self._attempts.note(entry.token, entry.nodeid, entry.attempt, entry.worker)
+        self._attempts.note(entry.token, entry.test, entry.attempt, entry.worker)
         if entry.crashed and entry.nodeid:
-            self._dead.add((entry.token, entry.nodeid, entry.attempt))
+            self._dead.add((entry.token, entry.test, entry.attempt))
         self._sorted.add(entry)
         self._number += 1
 
@@ -166,9 +174,9 @@ class Catalogue:
                 taken = mark in first
                 first.add(mark)
             superseded = self._attempts.superseded(
-                entry.token, entry.nodeid, entry.attempt, entry.worker, crashed=entry.crashed
+                entry.token, entry.test, entry.attempt, entry.worker, crashed=entry.crashed
             )
-            superseded |= entry.crashed and (entry.token, entry.nodeid, entry.attempt) in taken_over
+            superseded |= entry.crashed and (entry.token, entry.test, entry.attempt) in taken_over
             yield Named(entry, name, superseded, taken)
 
     def _taken_over(self) -> set[_Attempt]:
@@ -183,7 +191,7 @@ class Catalogue:
         for entry in self._sorted:
             if entry.source == KEPT or entry.crashed or not entry.nodeid:
                 continue
-            attempt = entry.token, entry.nodeid, entry.attempt
+            attempt = entry.token, entry.test, entry.attempt
             last, worker = worker_of.get(entry.token, (None, ""))
             if attempt == last and entry.worker != worker:
                 return set()  # --dist=each: every worker runs every test

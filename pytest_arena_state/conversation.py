@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
@@ -23,7 +23,7 @@ class Change(NamedTuple):
 
     ``messages`` are the ones that are new or different, at the positions ``indexes``; the
     conversation has ``length`` messages now. ``head`` and ``metadata`` are None when they are
-    as before.
+    as before. Of metadata that grew, ``more`` is what it grew by; see `grown`.
     """
 
     kind: Literal["save", "metadata", "delete", "withdraw"]
@@ -35,6 +35,7 @@ class Change(NamedTuple):
     head: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
     problems: Sequence[str] = ()
+    more: dict[str, Any] | None = None
 
 
 OnChange: TypeAlias = Callable[[Change, "Conversation"], None]
@@ -93,15 +94,35 @@ def state_json(conversation: Conversation) -> bytes:
     )
 
 
+# Of run metadata, what grows; all else is replaced.
+_LISTS, _MAPS = ("conv_assertions_results", "session_tags"), ("labels", "params")
+
+
+def grown(metadata: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Run metadata in wire form with more in it: findings added, tags that are new, labels and params by their keys."""
+    out = dict(metadata)
+    for key, value in more.items():
+        known = out.get(key)
+        if key in _LISTS:
+            fresh = value if key != "session_tags" else [tag for tag in value if tag not in (known or ())]
+            out[key] = [*(known or ()), *fresh]
+        elif key in _MAPS:
+            out[key] = {**(known or {}), **value}
+        else:
+            out[key] = value
+    return out
+
+
 def last_assistant_with(conversation: Conversation, content: str) -> int | None:
     """The position of the last message of the assistant that has this content."""
     for index in range(len(conversation.messages) - 1, -1, -1):
         if conversation.facts[index].role == "assistant":
             text = conversation.messages[index]
-            # Where a message has parts, its JSON does not tell whether their text was given as its content, too.
-            if content in (Message.from_json(text).content, loads(text).get("content") or ""):
+            # Where a message has parts, its JSON does not tell whether their text was given as its content, too. One
+            # without a content may have that of its tool result.
+            if content == Message.from_json(text).content or (content and content == loads(text).get("content")):
                 return index
     return None
 
 
-__all__ = ["Change", "Conversation", "OnChange", "head_of", "last_assistant_with", "state_json"]
+__all__ = ["Change", "Conversation", "OnChange", "grown", "head_of", "last_assistant_with", "state_json"]

@@ -15,6 +15,7 @@ operating system's lock on its journal.
 
 from __future__ import annotations
 
+import errno
 import os
 import zlib
 from array import array
@@ -351,8 +352,13 @@ def try_lock(descriptor: int) -> bool:
     return True
 
 
+def has_no_locks(error: OSError) -> bool:
+    """Whether a file system said that it knows no locks at all, as those of clusters and of stores may."""
+    return error.errno in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
+
+
 def is_held(path: Path) -> bool:
-    """Whether a living process holds the lock on a journal."""
+    """Whether a living process holds the lock on a journal, or on the token of a session."""
     try:
         descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
     except FileNotFoundError:
@@ -360,9 +366,49 @@ def is_held(path: Path) -> bool:
     except OSError:
         return True  # cannot be told: leave it alone
     try:
-        return not try_lock(descriptor)
+        _lock(descriptor)
+    except OSError as error:
+        return not has_no_locks(error) or _writer_lives(path)
     finally:
         os.close(descriptor)
+    return False
+
+
+def this_host() -> str:
+    """Stands for this machine, or for the container that looks like one: numbers of processes are told in there."""
+    name = os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
+    return f"{zlib.crc32(os.fsencode(name)):08x}"
+
+
+def _writer_lives(path: Path) -> bool:
+    """Whether the process lives that made a file of a session, as far as that can be told without locks."""
+    try:
+        if path.name == TOKEN_FILE:
+            pid = int(path.parent.name.split("-")[1])
+        else:
+            with path.open("rb") as journal:
+                header = loads(journal.readline())["r"]
+            if header.get("host", this_host()) != this_host():
+                return True  # cannot be told from here
+            pid = int(header["pid"])
+        return _lives(pid)
+    except (OSError, ValueError, TypeError, KeyError, IndexError, OverflowError):
+        return True  # cannot be told
+
+
+def _lives(pid: int) -> bool:
+    if os.name == "nt":
+        return True  # there, to ask is to end it
+    with suppress(ChildProcessError, AttributeError):  # it is not ours; the system does not tell
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            return False  # it has ended, and nobody has looked at how
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # somebody else's
+    return True
 
 
 if os.name == "nt":  # pragma: no cover - other platforms take the other branch
@@ -383,3 +429,13 @@ else:
         # flock and not lockf: it belongs to the open file, so that closing another
         # descriptor of the same journal, as a reader does, does not release it.
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def ask_for_locks(descriptor: int) -> None:
+    """Give back a lock that nobody has: it changes nothing.
+
+    Raises:
+        OSError: Mostly of a file system without locks; one may say so only when it is to give one.
+    """
+    if os.name != "nt":
+        fcntl.flock(descriptor, fcntl.LOCK_UN)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from . import document
 from ._times import format_time
 from ._wire import dumps, loads
+from .conversation import grown
 from .journal import SUFFIX, Places, journal_paths, noted_losses
 from .journal_reading import Damage, PieceReader, Record, read_records
 from .large_media import folder_of
@@ -47,14 +48,23 @@ class _Conversation:
 
     store: int
     id: str | None = None
+    mark: str = ""  # stands for the id where that was redacted
     next: int = 0
     changed: int = 0  # nanoseconds since the epoch, of the last change
     messages: Places = field(default_factory=lambda: array("q"))
     head: bytes = b"{}"  # JSON, like the metadata: a tenth of what dicts take, and mostly not looked at
     metadata: bytes | None = None
+    more: list[bytes] | None = None  # what metadata grew by since, put together when it is needed
     report: Places | None = None  # before, after, row: when the process finished the run itself
     run_id: str = ""  # as the report has it
     gap: bool = False
+
+    def all_metadata(self) -> dict[str, Any] | None:
+        """The run metadata with all that it grew by; None where there is none."""
+        metadata: dict[str, Any] | None = None if self.metadata is None else loads(self.metadata)
+        for more in self.more or ():
+            metadata = grown(metadata or {}, loads(more))
+        return metadata
 
 
 @dataclass(slots=True)
@@ -135,12 +145,12 @@ def _apply(contents: JournalContents, record: Record) -> None:
 
 def _apply_change(contents: JournalContents, record: Record) -> None:
     fields = record.fields
-    number, version = fields["c"], int(fields["v"])
+    number, version = int(fields["c"]), int(fields["v"])
     if number in contents.deleted:
         return  # a line that was written twice
     conversation = contents.conversations.get(number)
     if conversation is None:
-        conversation = contents.conversations[number] = _Conversation(store=fields["s"])
+        conversation = contents.conversations[number] = _Conversation(store=int(fields["s"]))
     if version < conversation.next:
         return  # a line that was written twice
     if version > conversation.next:
@@ -150,8 +160,13 @@ def _apply_change(contents: JournalContents, record: Record) -> None:
     conversation.report = None
     if "id" in fields:
         conversation.id = str(fields["id"])
+        conversation.mark = str(fields.get("mark") or "")
     if fields["k"] == "metadata":
-        conversation.metadata = dumps(dict(fields["metadata"]))
+        if "more" in fields:
+            conversation.more = conversation.more or []
+            conversation.more.append(dumps(dict(fields["more"])))
+        else:
+            conversation.metadata, conversation.more = dumps(dict(fields["metadata"])), None
         return
     if fields.get("head") is not None:
         conversation.head = contents.once(dumps(dict(fields["head"])))
@@ -175,13 +190,13 @@ def _resize(contents: JournalContents, messages: Places, length: int, *, given: 
 
 def _apply_report(contents: JournalContents, record: Record) -> None:
     fields = record.fields
-    number, version = fields["c"], int(fields["v"])
+    number, version = int(fields["c"]), int(fields["v"])
     run_id, values = str(fields["run_id"]), record.values
     if number in contents.deleted or len(values) != 3:
         return
     conversation = contents.conversations.get(number)
     if conversation is None:  # all that was saved is lost
-        conversation = contents.conversations[number] = _Conversation(store=fields["s"])
+        conversation = contents.conversations[number] = _Conversation(store=int(fields["s"]))
     if version < conversation.next:
         return
     if version > conversation.next:
@@ -296,7 +311,7 @@ def merge_session(
         except OSError as error:
             merged.lost.append({"what": path.name, "why": error.strerror or str(error)})
     lost_of = _lost_of(merged, noted_losses(directory) if unwritten is None else unwritten)
-    chosen: dict[tuple[str, str, int, str], tuple[int, str, int, JournalContents, _Conversation]] = {}
+    chosen: dict[tuple[str, str, int, str, str], tuple[int, str, int, JournalContents, _Conversation]] = {}
     for journal in contents:
         _account(merged, journal, interrupted_by, lost_of)
         for number, conversation in sorted(journal.conversations.items()):
@@ -304,7 +319,7 @@ def merge_session(
             conversation_id = (
                 conversation.id if conversation.id is not None else f"lost-id-{journal.path.stem}-{number}"
             )
-            key = (context.worker, context.nodeid, context.attempt, conversation_id)
+            key = (context.worker, context.test, context.attempt, conversation_id, conversation.mark)
             stamp = (conversation.changed, journal.path.name, number)
             if key not in chosen or chosen[key][:3] < stamp:
                 chosen[key] = (*stamp, journal, conversation)
@@ -354,7 +369,7 @@ def _verdicts_by_test(
         for number, verdict in journal.verdicts.items():
             context = journal.contexts.get(number)
             if context is not None:
-                test = (context.worker, context.nodeid, context.attempt)
+                test = (context.worker, context.test, context.attempt)
                 if test in wanted:
                     found[test] = verdict
     return found
@@ -373,7 +388,7 @@ def _account(merged: Merged, journal: JournalContents, interrupted_by: str, lost
         merged.troubles["journal of a newer version"] += 1
     if damage.torn and journal.worker not in lost_of:
         merged.troubles["save cut off by the death of its process"] += 1
-    if not journal.worker and not damage.lines:
+    if not journal.worker and not damage.lines and not journal.lost:
         merged.troubles["empty journal"] += 1
     alone = journal.worker not in ("", CONTROLLER) and not journal.forked
     if alone and not journal.ended and not interrupted_by and journal.worker not in lost_of:
@@ -399,7 +414,7 @@ def _run(
     interrupted_by: str,
 ) -> MergedRun:
     context = journal.contexts.get(conversation.store, RunContext(worker=journal.worker))
-    verdict = verdicts.get((context.worker, context.nodeid, context.attempt))
+    verdict = verdicts.get((context.worker, context.test, context.attempt))
     # A forked child may have finished its run and died on the way to telling its parent.
     overruled = journal.forked and verdict is not None and verdict.outcome == "crashed"
     if conversation.report is not None and not overruled:
@@ -419,13 +434,15 @@ def _run(
         texts = reader.messages(journal.path, conversation.messages)
     facts = [facts_of(loads(text)) for text in texts]
     metadata = fill_in(
-        None if conversation.metadata is None else loads(conversation.metadata),
+        conversation.all_metadata(),
         conversation_id=conversation_id,
         facts=facts,
         context=context,
         verdict=verdict,
         last_save=_wall_clock(conversation.changed),
     )
+    if not isinstance(metadata["run_id"], str):
+        raise TypeError(f"a run id is a text, not {type(metadata['run_id']).__name__}")
     if conversation.gap:
         metadata["error"] = _with_gap(str(metadata.get("error") or ""), conversation)
     composed = document.compose(metadata, loads(conversation.head).get("metadata") or {}, facts)
@@ -473,20 +490,20 @@ class Attempts:
         self._last: dict[tuple[str, str], int] = {}
         self._last_of_worker: dict[tuple[str, str, str], int] = {}
 
-    def note(self, token: str, nodeid: str, attempt: int, worker: str) -> None:
+    def note(self, token: str, test: str, attempt: int, worker: str) -> None:
         """There is a run of this attempt, in the session with this token."""
-        if attempt > 1 and nodeid:
-            key, own = (token, nodeid), (token, nodeid, worker)
+        if attempt > 1 and test:
+            key, own = (token, test), (token, test, worker)
             self._last[key] = max(self._last.get(key, 0), attempt)
             self._last_of_worker[own] = max(self._last_of_worker.get(own, 0), attempt)
 
-    def superseded(self, token: str, nodeid: str, attempt: int, worker: str, *, crashed: bool) -> bool:
+    def superseded(self, token: str, test: str, attempt: int, worker: str, *, crashed: bool) -> bool:
         """Whether a later attempt counts instead.
 
         Another worker's attempt replaces this one only where this worker died over it: with
         ``--dist=each`` every worker runs every test, and all of them count.
         """
-        newest = self._last.get((token, nodeid)) if crashed else self._last_of_worker.get((token, nodeid, worker))
+        newest = self._last.get((token, test)) if crashed else self._last_of_worker.get((token, test, worker))
         return newest is not None and attempt < newest
 
 
@@ -494,11 +511,11 @@ def mark_superseded(runs: Sequence[MergedRun]) -> None:
     """Mark the runs of earlier attempts of a test that was run again."""
     attempts = Attempts()
     for run in runs:
-        attempts.note(run.token, run.context.nodeid, run.context.attempt, run.context.worker)
+        attempts.note(run.token, run.context.test, run.context.attempt, run.context.worker)
     for run in runs:
         context = run.context
         run.superseded = attempts.superseded(
-            run.token, context.nodeid, context.attempt, context.worker, crashed=run.crashed
+            run.token, context.test, context.attempt, context.worker, crashed=run.crashed
         )
 
 

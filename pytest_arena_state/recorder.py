@@ -7,7 +7,7 @@ Every call saves, and costs the same however long the conversation is; only a hi
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from ._text import shortened
 from ._wire import dumps, jsonable, loads
 from .expectations import Expectations, Finding
 from .messages import ContentPart, CostInfo, Message, MessageValidation, ToolCall, milliseconds
-from .models import ConversationValidationResult, Feedback, RunMetadata, result_of
+from .models import ConversationValidationResult, Feedback, result_of
 from .store import known_id
 
 if TYPE_CHECKING:
@@ -145,26 +145,20 @@ class ArenaRun(Expectations):
             message=message or ("holds" if passed else "does not hold"),
             details=_as_map(details),
         )
-        self._edit_metadata(lambda metadata: metadata.conv_assertions_results.append(result))
+        self._store._add_metadata(self._id, conv_assertions_results=[result])
         return passed
 
     def param(self, key: str, value: object) -> None:
         """Note a parameter of the run, such as a temperature."""
-        self._edit_metadata(lambda metadata: metadata.params.__setitem__(str(key), value))
+        self._store._add_metadata(self._id, params={str(key): value})
 
     def label(self, key: str, value: object) -> None:
         """Put a label on the run; labels are text."""
-        self._edit_metadata(lambda metadata: metadata.labels.__setitem__(str(key), str(value)))
+        self._store._add_metadata(self._id, labels={str(key): str(value)})
 
     def tag(self, *tags: str) -> None:
         """Add tags to the run, each once."""
-
-        def add(metadata: RunMetadata) -> None:
-            metadata.session_tags.extend(
-                tag for tag in dict.fromkeys(map(str, tags)) if tag not in metadata.session_tags
-            )
-
-        self._edit_metadata(add)
+        self._store._add_metadata(self._id, session_tags=[*dict.fromkeys(map(str, tags))])
 
     def feedback(
         self, rating: int, comments: str = "", *, user_id: str = "", categories: Mapping[str, Any] | None = None
@@ -178,7 +172,7 @@ class ArenaRun(Expectations):
             categories=dict(categories or {}),
             timestamp=datetime.now(UTC),
         )
-        self._edit_metadata(lambda metadata: setattr(metadata, "user_feedback", feedback))
+        self._store._add_metadata(self._id, user_feedback=feedback)
 
     # --- inside --------------------------------------------------------------------------
 
@@ -186,14 +180,10 @@ class ArenaRun(Expectations):
         return self.messages
 
     def _note(self, finding: Finding) -> None:
-        result = result_of(finding)
-        self._edit_metadata(lambda metadata: metadata.conv_assertions_results.append(result))
+        self._store._add_metadata(self._id, conv_assertions_results=[result_of(finding)])
 
     def _append(self, message: Message) -> None:
         self._store._append(self._id, [message])
-
-    def _edit_metadata(self, edit: Callable[[RunMetadata], object]) -> None:
-        self._store._edit_metadata(self._id, edit)
 
 
 def _parsed_args(args: object) -> tuple[object, bool]:

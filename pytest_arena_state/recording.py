@@ -24,7 +24,7 @@ from ._outside import is_from_outside, is_from_signal
 from ._system import now, now_ns
 from ._times import format_time
 from ._wire import dumps, loads
-from .journal import JOURNAL_VERSION, JournalWriter, last_places, record_line, record_parts
+from .journal import JOURNAL_VERSION, JournalWriter, last_places, record_line, record_parts, this_host
 from .models import RunResult
 from .reporting import EndedRun, Reporter, compose
 from .telemetry import MessageFacts, facts_of, media_outputs
@@ -63,6 +63,8 @@ class _Log:
     """The journal has its id."""
     intact: bool = False
     """The journal has all of it; else it is written whole, at the next change or when the test ends."""
+    overtaken: bool = False
+    """It was changed in the middle of a change, and goes on under another number."""
     slim: dict[int, MessageFacts] = field(default_factory=dict)
     """What the messages contribute whose media are in files of their own, by their positions."""
     clean: dict[int, MessageFacts] = field(default_factory=dict)
@@ -137,6 +139,8 @@ class Recording:
         self._lock = threading.RLock()
         self._stores: dict[int, StoreRecording] = {}
         self._numbers = 0
+        self._taking: _Log | None = None
+        """What is being written."""
         self._pid = getpid()
         self.troubles: Counter[str] = Counter()
         self._raw_left_out = 0
@@ -153,6 +157,7 @@ class Recording:
             "session": self._session,
             "worker": self.worker,
             "pid": self._pid,
+            "host": this_host(),
             "forked": forked,
             "started": format_time(now()),
         }
@@ -191,7 +196,7 @@ class Recording:
                     self._make_good(store)
                 self._take(store, change, conversation)
         except BaseException as error:
-            store.missed = True
+            store.missed, self._taking = True, None
             if is_from_outside(error):
                 raise
             # Our failure must not fail the test that saved. Near the end of the stack there is no room for more.
@@ -213,19 +218,41 @@ class Recording:
         self.redactor.refresh()
 
     def _take(self, store: StoreRecording, change: Change, conversation: Conversation) -> None:
-        for problem in change.problems:
+        kind, _, length, indexes, texts, head, metadata, problems, more = change
+        for problem in problems:
             self.trouble(problem)
-        if change.kind in ("delete", "withdraw"):
-            self._forget(store, change.kind, change.conversation_id)
+        if kind in ("delete", "withdraw"):
+            self._forget(store, kind, change.conversation_id)
             return
         log = self._log_of(store, conversation)
+        outer = self._taking
+        if log is outer:
+            # What handles a signal saves, or a finaliser, in the middle of a change of the same conversation.
+            log = self._overtake(store, log)
+        self._taking = log
         if not log.intact:
             self._write_whole(store, log)
-            return
-        if change.kind == "metadata":
-            self._write(store, log, "metadata", b'"metadata":' + dumps(change.metadata), None)
+        elif kind == "metadata":
+            if more is None or metadata is not conversation.metadata:  # or another change came between
+                fields = b'"metadata":' + dumps(conversation.metadata)
+            else:
+                fields = b'"more":' + dumps(more)
+            self._write(store, log, "metadata", fields, None)
+        elif _follows(length, indexes, texts, conversation.messages, len(log.written)):
+            self._write_messages(store, log, length, indexes, texts, head)
         else:
-            self._write_messages(store, log, change.length, change.indexes, change.messages, change.head)
+            self._write_whole(store, log)  # another change of the same came between the store and here
+        while log.overtaken:
+            self.writer.append(record_line("withdraw", b'{"c":%d}' % log.number))
+            log = self._taking = self._log_of(store, conversation)
+            self._write_whole(store, log)
+        self._taking = outer
+
+    def _overtake(self, store: StoreRecording, log: _Log) -> _Log:
+        """Have a conversation written under another number, whole: the records of this one are not at an end."""
+        log.overtaken = True
+        del store.logs[log.conversation.id]
+        return self._log_of(store, log.conversation)
 
     def _reopen(self, store: StoreRecording) -> None:
         """A test has ended, and somebody who still has its store changes it: a thread, a fixture of wider scope."""
@@ -278,12 +305,27 @@ class Recording:
         if not self.redactor.clears(lines) or (also and not self.redactor.clears(also)):
             redact = self.redactor.redact
             redacted = [
-                (kind, redact(fields), None if values is None else [redact(value) for value in values])
+                (kind, self._redacted(kind, fields), None if values is None else [redact(value) for value in values])
                 for kind, fields, values in records
             ]
             lines = _lines_of(redacted)
         self.writer.append(lines)
         return redacted
+
+    def _redacted(self, kind: str, fields: bytes) -> bytes:
+        """The fields of a record, redacted; where a node id or an id was, with a mark that stands for it."""
+        clean = self.redactor.redact(fields)
+        if clean is fields or kind not in ("store", "save", "metadata"):
+            return clean
+        was, told = loads(fields), loads(clean)
+        if kind != "store":
+            same = was.get("id") == told.get("id")
+            return clean if same else b'%b,"mark":%b}' % (clean[:-1], dumps(self.redactor.mark_of(was["id"])))
+        nodeid = was["context"]["nodeid"]
+        if nodeid == told["context"]["nodeid"]:
+            return clean
+        told["context"]["mark"] = self.redactor.mark_of(nodeid)
+        return dumps(told)
 
     def _write_whole(self, store: StoreRecording, log: _Log) -> None:
         """Write a conversation as it is now: the first time, and after a change that was cut short."""
@@ -502,6 +544,7 @@ class Recording:
             if not self._ended:
                 # Whatever is wrong may be so here, too; it is counted, and no test hears of it.
                 with suppress(Exception):
+                    self._after_fork()
                     self.writer.append(record_line("trouble", dumps({"kind": kind, "count": 1})))
 
     def _told_in_short(self, text: str) -> str:
@@ -522,7 +565,11 @@ class Recording:
         with self._lock:
             if self._ended:
                 return
-            self._after_fork()
+            try:
+                self._after_fork()
+            except OSError:  # a child that gets out of its test, and has nowhere to write
+                self._ended = True
+                return
             for store in list(self._stores.values()):
                 self.finish(store, store.verdict or (interrupted if store.context.nodeid else None))
             self._reporter.begin()
@@ -551,15 +598,25 @@ class Recording:
         if pid == self._pid:
             return
         # A child must not write into its parent's journal: their records would mix.
-        self._pid = pid
         self.writer.abandon()
         self._reporter.forget()
         self.writer = self._open_writer(f"{self.worker}.{pid}")
+        self._pid = pid  # not before: a child that has no file left now may have one at its next save
         self._begin(forked=True)
         for store in self._stores.values():
             store.announced = False
             # What the parent saved is in its journal; the child writes what it touches, whole.
             store.logs = {}
+
+
+def _follows(
+    length: int, indexes: Sequence[int], texts: Sequence[bytes], messages: Sequence[bytes], known: int
+) -> bool:
+    """Whether a change is the last of its conversation, and the one after those by which the journal knows it."""
+    if length != len(messages) or (indexes and messages[indexes[-1]] is not texts[-1]):
+        return False
+    added = length - known
+    return added <= 0 or (len(indexes) >= added and indexes[-added] == known)
 
 
 def _lines_of(records: list[Unwritten]) -> bytes:

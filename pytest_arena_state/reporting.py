@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from . import document
+from ._garbage import without_collections
 from ._outside import is_from_outside
 from ._times import format_time
 from ._wire import dumps, loads
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from .telemetry import MessageFacts
     from .verdict import RunContext, Verdict
 
-_MOST_RUNS = 16  # that wait: enough for a loop, and too few for the garbage collector to start over them
+_MOST_RUNS = 16  # that wait: enough for a loop
 _MOST_BYTES = 1024 * 1024  # of their messages, which stay in memory meanwhile
 
 Unwritten: TypeAlias = tuple[str, bytes, Sequence[bytes] | None]
@@ -84,6 +85,8 @@ class _Report(NamedTuple):
     parts: Sequence[bytes]
     """JSON, each: what stands before its messages, what follows, and its row of the index."""
     composed: Composed
+    mark: str = ""
+    """Stands for the node id where that was redacted."""
 
 
 class Reporter:
@@ -158,29 +161,33 @@ class Reporter:
     def write(self, said: Sequence[Unwritten] = ()) -> None:
         """Journal what waits, after what else is ``said``, with one look and one write; and stage it."""
         waiting, self._waiting, self._bytes = self._waiting, [], 0
-        records, reports = list(said), []
         try:
-            for run in waiting:
-                try:
-                    record, report = self._report(run)
-                except Exception as error:  # noqa: BLE001 - our failure must not fail a test
-                    self.give_up(error)
-                else:
-                    records.append(record)
-                    reports.append(report)
-            if not records:
-                return
-            names = [dumps(report.names) for report in reports]
-            redacted = self._append(records, b",".join(names))
-            if self._stager is None:
-                return
-            for at, report in enumerate(reports):
-                parts = redacted[len(said) + at][2] if redacted is not None else None
-                self._stage(self._stager, report if parts is None else self._redacted(report, parts, names[at]))
-        except Exception as error:  # noqa: BLE001 - see above
+            with without_collections():  # else one would start every time, over so much at once
+                self._write(waiting, said)
+        except Exception as error:  # noqa: BLE001 - our failure must not fail a test
             if said:  # maybe for the second time, which changes nothing
                 self._append([*said], b"")
             self.give_up(error)
+
+    def _write(self, waiting: Sequence[EndedRun], said: Sequence[Unwritten]) -> None:
+        records, reports = list(said), []
+        for run in waiting:
+            try:
+                record, report = self._report(run)
+            except Exception as error:  # noqa: BLE001 - see above
+                self.give_up(error)
+            else:
+                records.append(record)
+                reports.append(report)
+        if not records:
+            return
+        names = [dumps(report.names) for report in reports]
+        redacted = self._append(records, b",".join(names))
+        if self._stager is None:
+            return
+        for at, report in enumerate(reports):
+            parts = redacted[len(said) + at][2] if redacted is not None else None
+            self._stage(self._stager, report if parts is None else self._redacted(report, parts, names[at]))
 
     def _report(self, run: EndedRun) -> tuple[Unwritten, _Report]:
         composed = run.composed or compose(run)
@@ -202,7 +209,7 @@ class Reporter:
         if run.slim:
             self._media_named |= names_in(run.messages[index] for index in run.slim)
         fields = composed.before, composed.after
-        stager.add(FinishedRun(report.names, report.stem, report.parts, run.messages, fields, run.places))
+        stager.add(FinishedRun(report.names, report.stem, report.parts, run.messages, fields, run.places, report.mark))
 
     def _redacted(self, report: _Report, parts: Sequence[bytes], names: bytes) -> _Report:
         assert self._stager is not None
@@ -211,7 +218,8 @@ class Reporter:
         stem = safe_stem(clean_names[2])
         row["file"] = self._stager.file_of(stem)
         composed = document.Composed(before, after, row)
-        return _Report(report.run, clean_names, stem, [parts[0], parts[1], dumps(row)], composed)
+        mark = "" if clean_names[0] == report.names[0] else self._redactor.mark_of(report.names[0])
+        return _Report(report.run, clean_names, stem, [parts[0], parts[1], dumps(row)], composed, mark)
 
     def end(self, account: Mapping[str, Any]) -> None:
         """Finish what is staged, after the last `write`.

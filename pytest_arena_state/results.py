@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from . import document
+from . import document, earlier
 from ._text import plural
 from ._times import parse_time
 from ._wire import dumps, loads
@@ -36,6 +36,7 @@ from .index import (
     make_index,
 )
 from .index_reading import scan_index
+from .journal import ask_for_locks, has_no_locks
 from .journal_reading import PieceReader
 from .large_media import FOLDER, PublishedMedia
 from .merge import Merged, Order, SliceReader
@@ -69,11 +70,13 @@ class Published:
 def publish_lock(target: Target) -> Iterator[None]:
     """Hold the lock that guards publishing; the lock file is removed afterwards.
 
+    Where the file system has no locks, a second file takes its place, which is there while somebody publishes.
+
     Raises:
         OSError: It cannot be made.
         TimeoutError: Somebody else holds it for over a minute.
     """
-    from filelock import FileLock
+    from filelock import FileLock, SoftFileLock
 
     path = target.journals / "publish.lock"
     deadline = time.monotonic() + _LOCK_TIMEOUT
@@ -83,9 +86,9 @@ def publish_lock(target: Target) -> Iterator[None]:
             witness = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except FileNotFoundError:
             continue  # a session that just finished removed the folder
-        lock = FileLock(path)
+        locks = FileLock(path), SoftFileLock(f"{path}.soft")
         try:  # around everything: a Ctrl-C may come as soon as it is locked
-            if _acquire(lock, witness, path, deadline):
+            if _acquire(locks, witness, path, deadline):
                 try:
                     yield
                 finally:
@@ -93,31 +96,42 @@ def publish_lock(target: Target) -> Iterator[None]:
                         path.unlink()
                 return
         finally:
-            lock.release()
+            for lock in locks:
+                lock.release()
             with suppress(OSError):
                 target.journals.rmdir()  # only when nobody else's journals are in it
 
 
-def _acquire(lock: BaseFileLock, witness: int, path: Path, deadline: float) -> bool:
+def _acquire(locks: tuple[BaseFileLock, BaseFileLock], witness: int, path: Path, deadline: float) -> bool:
     """Lock, and close the witness.
 
     Returns:
         Whether the path still means the file that the witness has held open since before: somebody may have removed
         it before it was locked.
     """
+    native, soft = locks
+    try:
+        try:
+            ask_for_locks(witness)  # or filelock would take the file that is there for a lock that somebody has
+            _wait_for(native, deadline)
+        except OSError as error:
+            if not has_no_locks(error):
+                raise
+            _wait_for(soft, deadline)
+        with suppress(OSError):
+            return os.fstat(witness).st_ino == path.stat().st_ino
+        return False
+    finally:
+        os.close(witness)
+
+
+def _wait_for(lock: BaseFileLock, deadline: float) -> None:
     from filelock import Timeout
 
     try:
         lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
     except Timeout:
-        os.close(witness)
-        raise TimeoutError(f"{path} is locked by another session for over {_LOCK_TIMEOUT:.0f} s") from None
-    try:
-        return os.fstat(witness).st_ino == path.stat().st_ino
-    except OSError:
-        return False
-    finally:
-        os.close(witness)
+        raise TimeoutError(f"{lock.lock_file} is locked by another session for over {_LOCK_TIMEOUT:.0f} s") from None
 
 
 def stems_of(target: Target) -> frozenset[str]:
@@ -135,32 +149,7 @@ def marks_of(target: Target) -> Mapping[str, str]:
     Returns:
         For each stem, a mark that is another one once somebody has published a run under it.
     """
-    return _marks(target, _old_index(target))
-
-
-def _marks(target: Target, index: Index) -> dict[str, str]:
-    if not index.format_version:
-        return {}  # a directory that Arena wrote is not ours to replace
-    rows = dict(zip(index.run_ids, index.runs, strict=False))
-    return {stem: _mark(target, stem, rows.get(stem)) for stem in index.run_ids if is_file_name(stem)}
-
-
-def _mark(target: Target, stem: str, row: IndexRow | None) -> str:
-    if target.form != "directory":
-        if row is None:
-            return ""
-        # Another run of the same test took another time, unless the clock is too coarse or the test's own stood still.
-        return digest(row.to_json()) if row.duration_ns else f"{digest(row.to_json())} {_version(target.path)}"
-    return _version(target.path / f"{stem}.json")
-
-
-def _version(path: Path) -> str:
-    """Something that is another one when a file was replaced; empty where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return ""
-    return f"{found.st_ino} {found.st_mtime_ns}"
+    return earlier.marks(target, _old_index(target))
 
 
 def publish(
@@ -174,6 +163,7 @@ def publish(
     config_file: str = "",
     media_limit: int = 0,
     names: dict[Order, str] | None = None,
+    found: Path | None = None,
 ) -> Published:
     """Write results; the caller holds the lock.
 
@@ -188,6 +178,7 @@ def publish(
         config_file: What configured the session.
         media_limit: Bytes of one piece of media in a journal that stay in its run; 0 leaves all there.
         names: Gets the name of each of this session's runs, when given.
+        found: From `earlier.keep`: what stood there when the session began.
 
     Raises:
         OSError: Something cannot be written. What was there before is still there.
@@ -196,8 +187,7 @@ def publish(
     if target.form == "directory" and target.path.is_symlink():
         where_it_leads(target.path).mkdir(parents=True, exist_ok=True)  # there may be nothing yet
     old = _old_index(target)
-    now = _marks(target, old)
-    gone = {stem for stem, mark in now.items() if stem in replaced and replaced[stem] == mark}
+    gone = earlier.still_there(target, earlier.marks(target, old), replaced, found)
     lost = merged.lost
     totals = Totals()
     media = PublishedMedia(target.path, merged.media, staging, media_limit)

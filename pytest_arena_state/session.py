@@ -19,7 +19,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING, Any
 
-from . import results
+from . import earlier, results
 from ._system import exists, make_folder, monotonic, now, now_ns
 from ._wire import dumps, loads
 from .attempts import TestRecorder
@@ -101,57 +101,75 @@ class Session:
         self.token = secrets.token_hex(16)
         self.problem = target.check()
         self._replaced = results.marks_of(target) if not self.problem else {}
-        self.directory = self._make_directory()
+        self._own: list[JournalFile] = []
+        self._salt = secrets.token_hex(16)
+        self._begin(Redactor(settings.redaction, hook=on_text, salt=self._salt), on_run)
+        self._found = None if self.problem else earlier.keep(target, self.directory)
         self._imports: tuple[list[Any], ...] = sys.path[:], sys.meta_path[:], sys.path_hooks[:]
         if target.url:
             self._note_url()
-        # Held until everything is published: the journals are released before that.
-        self._held = HeldFile(self.directory / TOKEN_FILE)
-        self._own: list[JournalFile] = []
         self._far: dict[str, JournalFile] = {}
         self._told: set[str] = set()
         self._lost: list[dict[str, str]] = []
         """Records of workers that no disk took; only remembered here."""
         self.interrupted_by = ""
         self._hurried = False
-        redactor = Redactor(settings.redaction, hook=on_text)
-        self.tests = TestRecorder(
-            Recording(
-                lambda name: JournalWriter(self._open_journal(name)),
-                session=self.id,
-                worker=CONTROLLER if controls_workers else "main",
-                redactor=redactor,
-                keep_raw=settings.keep_raw,
-                on_run=on_run,
-                stager=None
-                if controls_workers or self.problem
-                else DiskStager(self.directory, "main", target.form, target.path.name),
-                media=large_media(self.directory, settings.media_limit),
-            )
-        )
         self.outcome: Outcome | None = None
         self._pid = getpid()
 
-    def _make_directory(self) -> Path:
+    def _begin(self, redactor: Redactor, on_run: Callable[[RunResult], None] | None) -> None:
+        """Begin the journal, beside the results or else where there is room for it."""
         try:
             directory = self.target.journals / self.id
             directory.mkdir(parents=True)
             self._write_token(directory)
+            self._begin_in(directory, redactor, on_run)
+            writer = self.tests.recording.writer
+            if writer.waiting:  # a full disk may make files, and take nothing into them
+                raise OSError(None, writer.last_error)
         except (OSError, ValueError) as error:  # the latter of a path without a name
             self.problem = self.problem or f"{str(self.target.journals)!r}: {getattr(error, 'strerror', error)}"
             self._remove_what_was_made()
-            directory = self._make_directory_elsewhere()
-        return directory
+            self._begin_in(self._make_directory_elsewhere(), redactor, on_run)
+
+    def _begin_in(self, directory: Path, redactor: Redactor, on_run: Callable[[RunResult], None] | None) -> None:
+        self.directory = directory
+        # Held until everything is published: the journals are released before that.
+        self._held = HeldFile(directory / TOKEN_FILE)
+        try:
+            self.tests = TestRecorder(
+                Recording(
+                    lambda name: JournalWriter(self._open_journal(name)),
+                    session=self.id,
+                    worker=CONTROLLER if self.controls_workers else "main",
+                    redactor=redactor,
+                    keep_raw=self.settings.keep_raw,
+                    on_run=on_run,
+                    stager=None
+                    if self.controls_workers or self.problem
+                    else DiskStager(directory, "main", self.target.form, self.target.path.name),
+                    media=large_media(directory, self.settings.media_limit),
+                )
+            )
+        except OSError:
+            self._held.release()
+            raise
 
     def _remove_what_was_made(self) -> None:
         """A full disk may have taken a folder, and not what is in it."""
+        for journal in self._own:
+            journal.release()
+        if self._own:
+            self._held.release()
         with suppress(ValueError):
             directory = self.target.journals / self.id
-            with suppress(OSError):
-                (directory / TOKEN_FILE).unlink()
+            for file in (directory / TOKEN_FILE, *(journal.path for journal in self._own)):
+                with suppress(OSError):
+                    file.unlink()
             for folder in (directory, directory.parent):  # the latter only where nobody else has something in it
                 with suppress(OSError):
                     folder.rmdir()
+        self._own.clear()
 
     def _make_directory_elsewhere(self) -> Path:
         directory = Path(tempfile.mkdtemp(prefix=ELSEWHERE)) / self.id
@@ -186,6 +204,7 @@ class Session:
             "media_limit": self.settings.media_limit,
             "form": "" if self.problem else self.target.form,
             "file": self.target.path.name,
+            "salt": self._salt,
             "redaction": {"env": rules.env, "keys": rules.keys, "patterns": list(rules.patterns)},
         }
 
@@ -272,8 +291,10 @@ class Session:
 
     def _wait_for_workers(self) -> list[str]:
         deadline = monotonic() + _WORKER_PATIENCE
+        closed = {journal.path.name for journal in (*self._own, *self._far.values())}  # by this process
         while True:
-            alive = [path.name.removesuffix(SUFFIX) for path in journal_paths(self.directory) if is_held(path)]
+            others = [path for path in journal_paths(self.directory) if path.name not in closed]
+            alive = [path.name.removesuffix(SUFFIX) for path in others if is_held(path)]
             if not alive or self._hurried or monotonic() >= deadline or not self.controls_workers:
                 return alive
             time.sleep(0.02)
@@ -288,7 +309,7 @@ class Session:
         try:
             for way, before in zip(ways, self._imports, strict=True):
                 way[:] = before
-            import filelock  # noqa: F401
+            from filelock import FileLock, SoftFileLock, Timeout  # noqa: F401 - each may be in a module of its own
         finally:
             for way, after in zip(ways, left, strict=True):
                 way[:] = after
@@ -330,6 +351,7 @@ class Session:
                     config_file=self.settings.config_file,
                     media_limit=self.settings.media_limit,
                     names=names,
+                    found=self._found,
                 )
                 if names:
                     _note_names(self.directory, names, results.marks_of(self.target))

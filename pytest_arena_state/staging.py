@@ -58,6 +58,8 @@ class StagedRun(NamedTuple):
     row_offset: int = 0
     row_length: int = 0
     """Where its row of the index is in the ledger."""
+    mark: str = ""
+    """Stands for the node id where that was redacted."""
 
 
 class FinishedRun(NamedTuple):
@@ -75,6 +77,8 @@ class FinishedRun(NamedTuple):
     """The first two of the report, not serialised."""
     places: Places
     """Of the messages in the journal, where runs stay there."""
+    mark: str = ""
+    """Stands for the node id where that was redacted."""
 
 
 class Stager:
@@ -114,6 +118,8 @@ class Stager:
         try:
             where, further = self._keep(run)
             entry = [*run.names, run.stem, *where, before["PromptPack"], after["EndTime"]]
+            if run.mark:
+                entry.append(run.mark)
             told = (dumps(entry), b"\t", run.report[2], b"\t", dumps(after["conversation_assertions"]), *further, b"\n")
             self._lines.add(*told)
             self._count += 1
@@ -320,7 +326,7 @@ class Ledger:
                 if self.in_journal:
                     begin = row_start + len(row) + len(told) + 2
                     names[6:8] = begin, start + len(line) - 1 - begin
-                yield StagedRun._make((*names, row_start, len(row)))
+                yield StagedRun._make((*names[:10], row_start, len(row), *(names[10:] or ("",))))
                 start += len(line)
 
     def report(self, offset: int, length: int, reader: PieceReader) -> tuple[Any, list[bytes], Any]:

@@ -1,4 +1,7 @@
-"""A Ctrl-C, or a failure of our own, at each line that writes down how tests end: no run is lost, no test harmed."""
+"""A Ctrl-C, or a failure of our own, at each line that writes down how tests end: no run is lost, no test harmed.
+
+And a save at each line of another.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,9 @@ from typing import Any, TypeVar
 import pytest
 
 import pytest_arena_state
-from pytest_arena_state import load_results, read_index
+from pytest_arena_state import ArenaStateStore, load_results, read_index
+from pytest_arena_state._wire import loads
+from pytest_arena_state.merge import SliceReader, merge_session
 from pytest_arena_state.redaction import RedactionRules
 from pytest_arena_state.results import Target
 from pytest_arena_state.session import Session, Settings
@@ -189,3 +194,59 @@ def test_the_end_of_a_session(tmp_path: Path, form: str, monkeypatch: pytest.Mon
         check(session, saved, where)
     gc.collect()  # such files, while their warnings are expected
     assert sys.exception() is None
+
+
+class BreaksIn:
+    """Does something at the first time that a line runs."""
+
+    def __init__(self, line: Line, action: Callable[[], object]) -> None:
+        self.line = line
+        self.action: Callable[[], object] | None = action
+
+    def __call__(self, line: Line) -> None:
+        if self.action is not None and line == self.line:
+            action, self.action = self.action, None
+            action()
+
+
+FIRST, SECOND, THIRD = ({"role": "user", "content": text} for text in ("one", "two", "in between"))
+CHANGES: dict[str, Callable[[ArenaStateStore], object]] = {
+    "a message": lambda store: store.log_append("run", store.log_len("run"), [THIRD]),
+    "messages that were edited": lambda store: store.save({"id": "run", "messages": [THIRD, SECOND, FIRST]}),
+    "metadata": lambda store: store.save_metadata("run", {"run_id": "run", "scenario_id": "in between"}),
+}
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_a_save_in_the_middle_of_another(tmp_path: Path, kind: str) -> None:
+    """What handles a signal may save, and so may a finaliser. Should the process die then, its journal has both."""
+
+    def save(session: Session, breaks_in: Callable[[ArenaStateStore], Callable[[Line], object]]) -> ArenaStateStore:
+        store = session.tests.store_for(session.tests.begin("test_it", "test_it"), {})
+        store.save({"id": "run", "messages": [FIRST]})
+        with traced(breaks_in(store)):
+            store.save({"id": "run", "messages": [FIRST, SECOND]})
+        return store
+
+    lines: dict[Line, None] = {}
+    session = session_in(tmp_path / "whole", "out", secret=False)
+    save(session, lambda _: lines.setdefault)
+    session.finish()
+    assert {Path(file).name for file, _ in lines} >= {"recording.py", "journal.py"}
+
+    for at, line in enumerate(lines):
+        session = session_in(tmp_path / str(at), "out", secret=False)
+        store = save(session, lambda store, line=line: BreaksIn(line, partial(CHANGES[kind], store)))  # type: ignore[misc]
+        [dead] = merge_session(session.directory).runs
+        with SliceReader() as reader:
+            before, messages, *_ = reader.report(dead)
+        outcome = session.finish()
+
+        where = f"{Path(line[0]).name}:{line[1]}"
+        kept = [message.content for message in store.log_load("run")]
+        assert [loads(message)["content"] for message in messages] == kept, where
+        assert before["ScenarioID"] == ("in between" if kind == "metadata" else "test_it"), where
+        [run] = load_results(session.target.path)
+        assert [message.content for message in run.messages] == kept, where
+        assert run.scenario_id == before["ScenarioID"], where
+        assert not outcome.merged.troubles, where

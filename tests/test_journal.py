@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import time
+from array import array
 from collections.abc import Callable, Iterator
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pytest_arena_state._system import System
@@ -287,6 +288,40 @@ def test_a_run_of_which_only_the_end_is_left_is_in_the_report(process: Process) 
     assert error_of(run) == "2 of 2 messages are lost: their journal records are damaged"
 
 
+def test_a_save_that_a_dead_process_lost_is_named_beside_its_death(process: Process) -> None:
+    """It wrote no report of the run, so the merge has to say both."""
+    with process.test() as store:
+        for count in (1, 2, 3):
+            store.save({"id": "a", "messages": [user(f"{n}") for n in range(count)]})
+        lines = lines_of(process.journal)
+        process.die()
+    saves = [line for line in lines if is_kind(line, "save")]
+    process.journal.write_bytes(b"".join(line for line in lines if line != saves[1]))
+
+    (run,) = merged(process).runs
+
+    assert said(run) == ["0", said(run)[1], "2"]
+    died, lost = error_of(run).splitlines()
+    assert died == "the process died while it ran test_it"
+    assert lost == "1 of 3 messages are lost: their journal records are damaged"
+    assert status_of(run) == "error"
+
+
+def test_the_system_prompt_of_a_conversation_outlives_its_process(process: Process) -> None:
+    """It is said once, with the first save, and not with those that add messages."""
+    with process.test() as store:
+        state = {"id": "a", "metadata": {"system_prompt": "Be brief."}}
+        store.save({**state, "messages": [user("one")]})
+        store.save({**state, "messages": [user("one"), user("two")]})
+        process.die()
+
+    (run,) = merged(process).runs
+
+    with SliceReader() as reader:
+        assert reader.report(run)[0]["Params"] == {"system_prompt": "Be brief."}
+    assert said(run) == ["one", "two"]
+
+
 def test_lines_that_others_wrote_are_passed_over(three_runs: Process) -> None:
     lines = lines_of(three_runs.journal)
     foreign = [
@@ -298,6 +333,11 @@ def test_lines_that_others_wrote_are_passed_over(three_runs: Process) -> None:
         encode_line(b"[]"),
         encode_line(b"not json"),
         encode_line(b'{"k":"save"}'),
+        encode_line(b'{"k":"save","len":[],"c":"x","s":1,"v":0,"t":1,"n":0,"id":"q","from":0,"tail":[]}'),
+        encode_line(b'{"k":"metadata","c":null,"s":1,"v":0,"t":1,"metadata":{"run_id":"q"}}'),
+        encode_line(b'{"k":"metadata","c":77,"s":[1],"v":0,"t":1,"metadata":{"run_id":"q"}}'),
+        encode_line(b'{"k":"store","s":{},"context":{}}'),
+        encode_line(b'{"k":"delete","c":[]}'),
         encode_line(b'{"k":"save","len":[999999999],"c":1,"tail":[1]}'),
         encode_line(b'{"k":"report","len":[1,1,1],"c":77,"v":0,"tail":[1,2,3]}'),
         encode_line(b"[" * 5000),
@@ -308,6 +348,32 @@ def test_lines_that_others_wrote_are_passed_over(three_runs: Process) -> None:
 
     assert [said(run) for run in result.runs] == [[f"{name}{n}" for n in (1, 2, 3)] for name in "abc"]
     assert len(result.lost) == 1
+
+
+@pytest.mark.parametrize("record", [b'{"k":"save"}', b'{"k":"verdict","s":1,"verdict":5}', b"{}"])
+def test_an_intact_line_that_says_nothing_is_named(three_runs: Process, record: bytes) -> None:
+    """It may have said of a run what no other line says."""
+    three_runs.journal.write_bytes(three_runs.journal.read_bytes() + encode_line(record))
+
+    result = merged(three_runs)
+
+    assert result.lost == [{"what": f"1 records of {three_runs.journal.name}", "why": "they are damaged"}]
+    assert [said(run) for run in result.runs] == [[f"{name}{n}" for n in (1, 2, 3)] for name in "abc"]
+
+
+def test_a_run_whose_id_is_no_text_costs_the_others_nothing(process: Process) -> None:
+    """A file cannot be named after it, and that must not end the publication of all runs."""
+    with process.test() as store:
+        store.save({"id": "a", "messages": [user("one")]})
+        store.save({"id": "b", "messages": [user("two")]})
+        process.die()
+        foreign = encode_line(b'{"k":"metadata","c":2,"v":1,"t":1,"metadata":{"run_id":[1]}}')
+        process.journal.write_bytes(process.journal.read_bytes() + foreign)
+
+    result = merged(process)
+
+    assert [said(run) for run in result.runs] == [["two"]]
+    assert result.lost == [{"what": "a", "why": "TypeError: a run id is a text, not list"}]
 
 
 def test_a_newer_version_is_read_as_far_as_it_is_known(three_runs: Process) -> None:
@@ -346,6 +412,38 @@ def test_replaying_records_twice_changes_nothing(three_runs: Process, data: st.D
         assert result.lost == []
     finally:
         three_runs.journal.write_bytes(whole)
+
+
+def test_a_line_that_is_there_twice_brings_nothing_back_that_was_deleted(process: Process) -> None:
+    with process.test() as store:
+        store.save({"id": "gone", "messages": [user("one")]})
+        store.save_metadata("gone", {"run_id": "gone"})
+        store.save({"id": "kept", "messages": [user("two")]})
+        store.delete("gone")
+    process.end()
+    again = [line for line in lines_of(process.journal) if is_kind(line, "save") or is_kind(line, "metadata")]
+    process.journal.write_bytes(process.journal.read_bytes() + b"".join(again))
+
+    result = merged(process)
+
+    assert [said(run) for run in result.runs] == [["two"]]
+    assert (result.deleted, result.lost) == (1, [])
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 12)), max_size=6))
+@example([(0, 3), (4, 2), (7, 5)])  # side by side, as in a record
+@example([(4, 2), (0, 1), (9, 3)])  # together as long as if they stood so
+@example([(4, 2), (12, 1), (9, 3)])
+def test_pieces_of_a_file_are_those_that_were_wanted(tmp_path: Path, places: list[tuple[int, int]]) -> None:
+    """A conversation that was edited has its messages in any order, and some of them are read at once."""
+    content = bytes(range(80))
+    path = tmp_path / "journal"
+    path.write_bytes(content)
+
+    with SliceReader() as reader:
+        found = reader.pieces(path, array("q", [number for place in places for number in place]))
+
+    assert found == [content[offset : offset + length] for offset, length in places]
 
 
 # --- disks that refuse -------------------------------------------------------------------------------
@@ -557,6 +655,37 @@ def test_a_journal_is_held_while_its_process_lives(tmp_path: Path) -> None:
 
 def test_a_journal_that_is_not_there_is_held_by_nobody(tmp_path: Path) -> None:
     assert not is_held(tmp_path / "journal")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks are others there")
+def test_without_locks_a_journal_is_held_while_its_process_can_be_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import subprocess
+    import sys
+
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "no locks")
+
+    monkeypatch.setattr("fcntl.flock", none)
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    session = tmp_path / f"20260101T000000-{process.pid}-0123abcd"
+    session.mkdir()
+    journal, token, broken = session / "main.journal.jsonl", session / "session.token", session / "gw0.journal.jsonl"
+    journal.write_bytes(record_line("journal", b'{"pid":%d}' % process.pid))
+    token.write_bytes(b"token")
+    broken.write_bytes(b"?\n")
+    elsewhere = session / "gw1.journal.jsonl"
+    elsewhere.write_bytes(record_line("journal", b'{"pid":%d,"host":"-"}' % process.pid))
+
+    living = is_held(journal), is_held(token)
+    process.communicate(b"\n")
+    dead = is_held(journal), is_held(token)
+
+    assert living == (True, True)
+    assert dead == (False, False)
+    assert is_held(broken)  # it cannot be told
+    assert is_held(elsewhere)  # nor can it of another machine, with which the disk may be shared
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing can be forked here")

@@ -106,11 +106,15 @@ def test_a_digest_is_the_same_everywhere() -> None:
 
 @given(RUN_IDS)
 @example("a\x1b[31m\nb")
+@example(".hidden")
+@example("-rf")
+@example("a.")
 @example("x" * 150 + "~0123abcd~0123456789abcdef")
 def test_a_name_that_somebody_gave_is_kept_where_it_is_safe(stem: str) -> None:
     name = safe_name(stem)
 
     assert SAFE.fullmatch(name)
+    assert name == name.strip(".-")  # a hidden file, an option of a command, a name that Windows shortens
     assert len(name) < 240
     assert safe_name(name) == name
     assert safe_name(safe_stem(stem)) == safe_stem(stem)

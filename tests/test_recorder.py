@@ -281,7 +281,9 @@ def test_a_call_that_is_wrong_leaves_no_conversation(run: ArenaRun, store: Arena
 # --- cost ------------------------------------------------------------------------------------------------
 
 
-def test_a_call_costs_the_same_however_long_the_conversation_is(run: ArenaRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_costs_the_same_however_long_the_conversation_is(
+    run: ArenaRun, store: ArenaStateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Counted, not timed: how many bytes are read and written, and how many messages are read."""
     counted = {"written": 0, "read": 0}
     from_json = Message.from_json
@@ -298,6 +300,10 @@ def test_a_call_costs_the_same_however_long_the_conversation_is(run: ArenaRun, m
 
         return call
 
+    def listen(change: Any, _: object) -> None:
+        counting_dumps(change.more or change.metadata)
+
+    store._on_change = listen
     monkeypatch.setattr(store_module, "dumps", counting_dumps)
     monkeypatch.setattr(conversation_module, "dumps", counting_dumps)
     monkeypatch.setattr(kept_module, "dumps", counting_dumps)
@@ -312,6 +318,9 @@ def test_a_call_costs_the_same_however_long_the_conversation_is(run: ArenaRun, m
             call = run.tool_call("t", {"a": 1}, id="call")
             run.tool_result(call, "out")
             run.validate("v", passed=True)
+            run.check("polite", True)
+            run.label("turn", "last")
+            run.tag("long")
         return counted["written"], counted["read"]
 
     first, second, third = hundred_turns(), hundred_turns(), hundred_turns()

@@ -21,6 +21,7 @@ from pytest_arena_state import ResultsError, RunMetadata, RunResult, index, load
 from pytest_arena_state import results as results_module
 from pytest_arena_state.cli import main
 from pytest_arena_state.models import ConversationState
+from pytest_arena_state.naming import digest
 from pytest_arena_state.recovery import recover
 from pytest_arena_state.results import Index, IndexRow, Target, go_duration, publish_lock, read_index
 from pytest_arena_state.session import Outcome, Session, Settings
@@ -306,7 +307,15 @@ def test_sessions_at_once_keep_each_others_runs(tmp_path: Path, form: str) -> No
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("earlier", [(), ("same", "old")])
-@pytest.mark.parametrize("times", [{}, {"start_time": LONG_AGO, "end_time": LONG_AGO}], ids=["", "no-time-passes"])
+@pytest.mark.parametrize(
+    "times",
+    [
+        {},
+        {"start_time": LONG_AGO, "end_time": LONG_AGO},
+        {"start_time": LONG_AGO, "end_time": LONG_AGO + timedelta(microseconds=172)},
+    ],
+    ids=["", "no-time-passes", "as-much-time-passes"],
+)
 def test_sessions_at_once_with_the_same_ids_keep_each_others_runs(
     tmp_path: Path, form: str, earlier: tuple[str, ...], times: dict[str, Any]
 ) -> None:
@@ -363,6 +372,28 @@ def test_many_sessions_at_once_lose_nothing(tmp_path: Path, form: str) -> None:
     assert sorted(run.messages[0].content for run in runs if run.run_id == "same") == [str(n) for n in range(8)]
     assert sorted(run.run_id for run in runs if run.run_id != "same") == [f"own-{n}" for n in range(8)]
     assert not list(tmp_path.glob("*.journals"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_id_that_looks_like_the_name_of_another_run_takes_nobodys_file(tmp_path: Path, form: str) -> None:
+    """Run ids are untrusted, and what tells runs of one id apart can be computed by anybody."""
+    session = begin(tmp_path / form)
+    first = f"same~{digest('test_a', 1, 'one')}"
+    second = f"same~{digest('same', 'test_a', 1, 'one')}"
+    ids = {"one": "same", "two": "same", "three": first, "four": second, "five": f"{second}~{digest(second)}"}
+    store = session.tests.store_for(session.tests.begin("test_a", "test_a"), {})
+    for name, run_id in ids.items():
+        store.save(ConversationState.from_dict({"id": name, "messages": [user(name)]}))
+        store.save_metadata(name, RunMetadata(run_id=run_id))
+    session.tests.report("test_a", PhaseReport(when="call", outcome="passed"))
+    session.tests.report("test_a", PhaseReport(when="teardown", outcome="passed"))
+
+    session.finish()
+
+    runs = load_results(tmp_path / form)
+    assert sorted((run.messages[0].content, run.run_id) for run in runs) == sorted(ids.items())
+    stems = index_of(tmp_path / form).run_ids
+    assert len({stem.lower() for stem in stems}) == len(ids)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -667,6 +698,7 @@ NOT_RESULTS: list[tuple[str, Callable[[Path], object], str]] = [
     ("broken.json", lambda path: path.write_text("{"), "not JSON"),
     ("text.json", lambda path: path.write_text('{"RunID": 3}'), "not a RunResult: RunID"),
     ("some.jsonl", lambda path: path.write_text('{"RunID": "a"}\n\n{\n'), "some.jsonl:3"),
+    ("log.jsonl", lambda path: path.write_text('{"level": "info", "text": "up"}\n'), "log.jsonl:1: .*'level', 'text'"),
     ("many.json", lambda path: path.write_text('{"index": {}, "runs": [{}, {"RunID": 1}]}'), "run 1"),
 ]
 
@@ -747,10 +779,12 @@ def test_results_where_a_link_leads_are_published_there(
     for words in ("first", "second"):
         assert publish(tmp_path / form, "a", "b", text=words).problem == ""
         assert said(tmp_path / form) == {"a": words, "b": words}
+        assert index_of(tmp_path / form).run_ids == ["a", "b"]
 
     assert (tmp_path / form).is_symlink()
     assert said(place) == {"a": "second", "b": "second"}
-    assert {path.name for path in place.parent.rglob("*")} <= {form, "a.json", "b.json", "index.json"}
+    of_runs = {"a.json", "b.json", "index.json"} if form == "out" else set()
+    assert {path.name for path in place.parent.rglob("*")} == {form} | of_runs
     assert not list(tmp_path.glob("*.journals"))
 
 
@@ -760,6 +794,7 @@ def test_journals_on_another_disk_than_the_results_are_published(tmp_path: Path,
     assert publish(tmp_path / "out", "a", "b").problem == ""
 
     assert said(tmp_path / "out") == {"a": "hello", "b": "hello"}
+    assert index_of(tmp_path / "out").run_ids == ["a", "b"]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -813,6 +848,7 @@ def test_sessions_are_recovered_and_merged_onto_another_disk(tmp_path: Path, oth
 
     for name in (form, f"merged-{form}"):
         assert said(other_disk / name) == {"a": "hello"}
+        assert index_of(tmp_path / name).run_ids == ["a"]
 
 
 # --- sessions that died ---------------------------------------------------------------------------------
@@ -840,6 +876,25 @@ def test_a_session_that_finds_a_dead_one_recovers_its_runs(tmp_path: Path, form:
     stems = dict(zip(index_of(tmp_path / form).run_ids, runs, strict=True))
     assert stems["same"].messages[0].content == "living"
     assert not list(tmp_path.glob("*.journals"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_all_sessions_that_died_are_recovered_and_those_that_live_are_left_alone(tmp_path: Path, form: str) -> None:
+    dead, living = [begin(tmp_path / form) for _ in range(2)], begin(tmp_path / form)
+    for number, session in enumerate(dead):
+        say(session, f"of the dead {number}")
+        session.tests.recording.writer.abandon()
+        session._held.release()
+    say(living, "living")
+
+    recovery = recover(tmp_path / form)
+
+    assert (recovery.sessions, recovery.alive) == (2, 1)
+    assert sorted(said(tmp_path / form)) == ["of the dead 0", "of the dead 1"]
+    assert index_of(tmp_path / form).completeness.sessions == 2
+    living.finish()
+    assert sorted(said(tmp_path / form)) == ["living", "of the dead 0", "of the dead 1"]
+    assert index_of(tmp_path / form).completeness.sessions == 3
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -38,6 +38,7 @@ from pytest_arena_state.models import (
     Violation,
 )
 from pytest_arena_state.schema import SCHEMAS, read_schema
+from tests.conftest import Process
 
 ROOT = Path(__file__).parents[1]
 Schema = dict[str, Any]
@@ -284,6 +285,18 @@ SESSION = """
         arena_run.user("the last words")
         os._exit(1)
 """
+
+
+def test_the_verdict_of_an_attempt_that_was_tried_again_fits(process: Process) -> None:
+    with process.test(outcome="rerun") as store:
+        store.save({"id": "a", "messages": []})
+    process.die()
+
+    lines = [json.loads(line) for line in process.journal.read_bytes().splitlines()]
+
+    verdicts = [line["r"]["verdict"]["outcome"] for line in lines if line["r"]["k"] == "verdict"]
+    assert verdicts == ["rerun"]
+    assert [problem for line in lines for problem in problems("journal-record", line)] == []
 
 
 def test_every_line_of_a_journal_fits(pytester: pytest.Pytester) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import signal
 from collections.abc import Callable, Sequence
@@ -43,9 +44,8 @@ def save(
     store = session.tests.store_for(session.tests.begin(nodeid, nodeid), {"labels": {"of": "the marker"}})
     for name in ids:
         message = {"role": "user", "content": text, "timestamp": "2025-01-01T00:00:00Z"}
-        store.save(
-            {"id": name, "messages": [message, {**message, "role": "assistant", "cost_info": {"input_tokens": 3}}]}
-        )
+        answer = {**message, "role": "assistant", "cost_info": {"input_tokens": 3}}
+        store.save({"id": name, "messages": [message, answer], "metadata": {"system_prompt": f"of {name}"}})
     for report in PASSED:
         failed = report.when == "call" and outcome != "passed"
         session.tests.report(nodeid, PhaseReport("call", outcome, "it failed") if failed else report)
@@ -63,7 +63,14 @@ def suite(session: Session | WorkerSession) -> None:
     store.save({"id": "of the session", "messages": []})
     store.save({"id": "gone", "messages": []})
     store.delete("gone")
-    store.save_metadata("b", {"run_id": "b", "params": {"temperature": 0.5}})
+    store.save_metadata("b", {"run_id": "b", "params": {"temperature": 0.5, "said": "refused"}})
+
+
+def refuse_a_text(text: str) -> str:
+    """A hook of the user that fails now and then."""
+    if text == "refused":
+        raise ValueError(text)
+    return text
 
 
 def published(directory: Path) -> dict[str, bytes]:
@@ -103,11 +110,19 @@ def test_staged_runs_are_what_the_journal_says(tmp_path: Path, form: str, old: b
         before.finish()
         shutil.copytree(path.parent, tmp_path / "two" / "before")
     session = begin(path)
+    session.tests.recording.ask(None, refuse_a_text)
+    session.tests.recording.trouble("something went wrong with code name eagle")
     suite(session)
 
     staged, merged = finish_both_ways(session, tmp_path / "two")
 
     assert len(load_results(path)) == 15
+    prompts = [run.params["system_prompt"] for run in load_results(path) if run.run_id in ("again", "a")]
+    assert prompts == ["of a", "of again", "of again"]
+    assert read_index(path).completeness.troubles.keys() == {
+        "redaction hook failed: ValueError",
+        "something went wrong with [redacted:arena_redact[0]]",
+    }
     assert [run.run_id for run in load_results(path) if run.trial_results] == ["B", "a", "con", "again", "../../etc"]
     assert sorted(staged) == sorted(merged)
     for name, content in staged.items():
@@ -727,3 +742,34 @@ def test_a_note_of_what_was_published_removes_nothing_elsewhere(tmp_path: Path) 
 
     assert (tmp_path / "x.json").read_text(encoding="utf-8") == "mine"
     assert (tmp_path / "out" / "a.json").exists()
+
+
+# --- what it costs ----------------------------------------------------------------------------------------
+
+
+def test_reports_do_not_start_the_garbage_collector(tmp_path: Path) -> None:
+    """Many runs are composed at once, and are gone right after: a collection each time would find nothing."""
+    session = begin(tmp_path / "out.jsonl")
+    starts: list[int] = []
+
+    def count(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            starts.append(info["generation"])
+
+    said = [{"role": "assistant", "content": "hello", "cost_info": {"input_tokens": 3}}] * 8
+    threshold = gc.get_threshold()
+    gc.collect()
+    gc.set_threshold(600, 10, 10)  # less than it is by default, as pytest keeps something of each test, too
+    gc.callbacks.append(count)
+    try:
+        for number in range(320):
+            nodeid = f"test_{number}"
+            session.tests.store_for(session.tests.begin(nodeid, nodeid), {}).save({"id": nodeid, "messages": said})
+            for report in PASSED:
+                session.tests.report(nodeid, report)
+    finally:
+        gc.callbacks.remove(count)
+        gc.set_threshold(*threshold)
+        session.finish()
+
+    assert len(starts) < 320 / 16 / 2

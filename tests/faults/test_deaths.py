@@ -466,13 +466,13 @@ def test_harm_to_the_results_changes_no_outcome(suite: Suite, harm: str, kept_ev
 
     assert "13 passed" in ended.output
     assert ended.status == 0
-    _kept, _saved = suite.kept()
+    kept, saved = suite.kept()
     if "no results" in ended.line:
         (suite.folder / "results").unlink()
         assert suite.recover().returncode == 0
-    if harm == "a journal becomes a directory":
-        assert "lost" in ended.output
-        assert ", 0 lost" not in ended.line
+    if harm == "a journal becomes a directory":  # of a worker, nobody can tell any more whether it lives
+        assert kept == saved or ", 0 lost" not in ended.line
+        assert kept == saved or suite.mode != "serial"
     else:
         kept_everything(harm)
 

@@ -129,9 +129,19 @@ def test_it(talk, i):
     assert 0 < kept < saved == 8
 
 
+# How large a disk is, and how many of its pages of 4 KB are taken.
+FULL = {
+    "no room": ("size=64k", 17),
+    "room for the token": ("size=64k", 15),
+    "no file but the token": ("size=64k,nr_inodes=5", 1),
+}
+
+
+@pytest.mark.parametrize("full", FULL)
 @pytest.mark.parametrize("mode", ["serial", "two workers"])
-def test_a_disk_that_is_full_from_the_start_costs_nothing(tmp_path: Path, mode: str) -> None:
+def test_a_disk_that_is_full_from_the_start_costs_nothing(tmp_path: Path, mode: str, full: str) -> None:
     """The folder of a session can be made there, and nothing be written into it: journals go elsewhere."""
+    size, pages = FULL[full]
     small, temporary = tmp_path / "small", tmp_path / "temporary"
     small.mkdir()
     temporary.mkdir()
@@ -140,8 +150,8 @@ def test_a_disk_that_is_full_from_the_start_costs_nothing(tmp_path: Path, mode: 
     suite = Suite(tmp_path / "suite", mode, results=str(small / "results"))
     suite.write("def test_it(talk):\n    talk('run', turns=3)\n")
     command = (
-        f"mount -t tmpfs -o size=64k none '{small}' && cd '{suite.folder}' && "
-        f"dd if=/dev/zero of='{small}/full' bs=4k 2>/dev/null; TMPDIR='{temporary}' "
+        f"mount -t tmpfs -o {size} none '{small}' && cd '{suite.folder}' && "
+        f"dd if=/dev/zero of='{small}/full' bs=4k count={pages} 2>/dev/null; TMPDIR='{temporary}' "
         f"WITNESS='{suite.folder}/witness.jsonl' PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 '{sys.executable}' -m pytest -q "
         f"-p no:cacheprovider -p arena_state {'-p no:xdist' if mode == 'serial' else '-p xdist -n2'} "
         f"--arena-results='{small}/results'; status=$?; ls '{small}'; exit $status"
