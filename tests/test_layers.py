@@ -20,6 +20,7 @@ PACKAGE = ROOT / NAME
 CORE = (
     "errors",
     "_forks",
+    "_garbage",
     "_outside",
     "_text",
     "_times",
@@ -73,6 +74,7 @@ CORE = (
     "loading",
     "reading",
     "repeats",
+    "earlier",
     "results",
     "session",
     "recovery",
@@ -192,7 +194,7 @@ def test_only_the_pytest_edge_imports_pytest(path: Path) -> None:
 
 
 def test_capture_stands_on_messages_alone() -> None:
-    assert BELOW["capture"] == {"errors", "_forks", "_outside", "_text", "_times", "_wire", "messages"}
+    assert BELOW["capture"] == {"errors", "_forks", "_garbage", "_outside", "_text", "_times", "_wire", "messages"}
 
 
 def test_no_edge_may_import_another() -> None:
