@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import gc
 import json
 import math
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -38,6 +36,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema, from_json, to_json
 
+from ._garbage import without_collections
 from ._text import MAX_REPR, scrub_text, shortened
 from ._times import INT64, format_time, nanoseconds, parse_duration, parse_time
 
@@ -47,6 +46,19 @@ Problems: TypeAlias = list[str]  # "field: what happened", one for each value th
 MAX_DEPTH = 100  # levels inside a free-form value; JSON readers give up at about 200 in all
 
 _BITS = 1023  # of an integer; readers that take it as a float, as Go does, hold no more for sure
+
+_AS_TEXT = ", kept as text"
+_ITSELF = "contains itself"
+_OF_MANY = "one of many that contain each other"
+_CUT = (f"{_ITSELF}{_AS_TEXT}", f"{_OF_MANY}{_AS_TEXT}")
+
+# Objects that contain each other are written out again within one object:
+_NEAR = 4  # levels below it
+_OFTEN = 1000  # times
+
+# What is written of one value: containers, maybe the same ones over and over, and texts in units of 256 characters.
+_MOST = 1_000_000
+_LONG_TEXT = 1000  # characters
 
 _LONG = 100_000  # bytes of a document that is worth the pause of the garbage collector
 
@@ -61,9 +73,10 @@ def jsonable(value: object, problems: Problems | None = None, where: str = "") -
     """Copy a value as JSON: dicts with text keys, lists, text, finite numbers, booleans, None.
 
     Bytes become base64, sets sorted lists, exceptions ``"Type: message"``, objects with
-    fields (dataclasses, pydantic and attrs models) dicts. Cycles, what is nested more than
-    100 levels deep and everything else become their repr, at most 200 characters, and
-    ``problems`` says where. Nothing is consumed: an iterator or a file is not read.
+    fields (dataclasses, pydantic and attrs models) dicts. Cycles, what objects that contain
+    each other would repeat, what is nested more than 100 levels deep, what comes after a million
+    containers and everything else become their repr, at most 200 characters, and ``problems``
+    says where. Nothing is consumed: an iterator or a file is not read.
     """
     if problems is None:
         problems = []
@@ -76,6 +89,8 @@ def jsonable(value: object, problems: Problems | None = None, where: str = "") -
 def _convert(value: Any, problems: Problems, where: str, path: tuple[int, ...]) -> JSON:
     kind = type(value)
     if kind is str:
+        if len(value) > _LONG_TEXT and path and _is_too_much(len(value) >> 8, path):
+            return _cut_off(value, problems, where)
         return value if value.isascii() else scrub_text(value)
     if value is None or kind is bool:
         return value
@@ -87,9 +102,11 @@ def _convert(value: Any, problems: Problems, where: str, path: tuple[int, ...]) 
         return value if math.isfinite(value) else _non_finite(value)
     if kind is dict or kind is list or kind is tuple:
         if id(value) in path:
-            return _give_up(value, problems, where, "contains itself")
+            return _give_up(value, problems, where, _ITSELF)
         if len(path) >= MAX_DEPTH:
             return _give_up(value, problems, where, f"nested over {MAX_DEPTH} levels deep")
+        if _is_too_much(1 + (len(value) >> 4), path):
+            return _cut_off(value, problems, where)
         inner = (*path, id(value))
         if kind is dict:
             return _convert_items(value.items(), problems, where, inner)
@@ -132,8 +149,24 @@ def _non_finite(value: float) -> str:
 
 
 def _give_up(value: object, problems: Problems, where: str, why: str) -> str:
-    problems.append(f"{where}: {why}, kept as text")
+    problems.append(f"{where}: {why}{_AS_TEXT}")
     return shortened(value)
+
+
+_spent: list[float] = [0]  # of the value that is converted; two threads at once may end a little early or late
+
+
+def _is_too_much(more: int, path: tuple[int, ...]) -> bool:
+    # A few containers that hold each other many times over are more than any memory takes, written out.
+    _spent[0] = spent = _spent[0] + more if path else more
+    return spent > _MOST
+
+
+def _cut_off(value: object, problems: Problems, where: str) -> str:
+    if _spent[0] == math.inf:
+        return "..."
+    _spent[0] = math.inf  # one problem for all that follows
+    return _give_up(value, problems, where, f"over {_MOST:,} containers with all before it")
 
 
 def _convert_object(value: Any, problems: Problems, where: str, path: tuple[int, ...]) -> JSON:
@@ -160,9 +193,11 @@ def _convert_object(value: Any, problems: Problems, where: str, path: tuple[int,
     if isinstance(value, BaseException):
         return scrub_text(f"{type(value).__name__}: {value}")
     if id(value) in path:
-        return _give_up(value, problems, where, "contains itself")
+        return _give_up(value, problems, where, _ITSELF)
     if len(path) >= MAX_DEPTH:
         return _give_up(value, problems, where, f"nested over {MAX_DEPTH} levels deep")
+    if _is_too_much(1, path):
+        return _cut_off(value, problems, where)
     path = (*path, id(value))
     if isinstance(value, dict | MappingProxyType | Mapping):
         return _convert_items(list(value.items()), problems, where, path)
@@ -175,10 +210,43 @@ def _convert_object(value: Any, problems: Problems, where: str, path: tuple[int,
         return _give_up(value, problems, where, "a class")
     names = _field_names(value)
     if names is not None:
-        return _convert_items([(name, getattr(value, name)) for name in names], problems, where, path)
+        return _convert_fields(value, names, problems, where, path)
     if type(value).__module__.partition(".")[0] == "numpy" and callable(getattr(value, "tolist", None)):
         return _convert(value.tolist(), problems, where, path)  # scalars and arrays alike
     return _give_up(value, problems, where, f"a {type(value).__name__} is not JSON")
+
+
+class _Circles(threading.local):
+    """Within the object that a thread is converting: those that lead back into it, and how often they came up."""
+
+    known: dict[int, object] | None = None
+    again: int = 0
+    depth: int = 0
+    """Of the object itself."""
+
+
+_circles = _Circles()
+
+
+def _convert_fields(value: Any, names: list[str], problems: Problems, where: str, path: tuple[int, ...]) -> JSON:
+    # Of eight objects that know each other, thousands of ways lead to each, and of twelve more than anybody waits for.
+    outermost = _circles.known is None
+    known: dict[int, object] = {} if _circles.known is None else _circles.known
+    if outermost:
+        _circles.known, _circles.again, _circles.depth = known, 0, len(path)
+    try:
+        if id(value) in known:
+            _circles.again += 1
+            if _circles.again > _OFTEN or len(path) > _circles.depth + _NEAR:
+                return _give_up(value, problems, where, _OF_MANY)
+        before = len(problems)
+        fields = _convert_items([(name, getattr(value, name)) for name in names], problems, where, path)
+        if any(problem.endswith(_CUT) for problem in problems[before:]):
+            known[id(value)] = value  # held, so that its id stays its own
+        return fields
+    finally:
+        if outermost:
+            _circles.known = None
 
 
 def _field_names(value: object) -> list[str] | None:
@@ -239,33 +307,6 @@ def _scrub(value: JSON) -> JSON:
             scrubbed[name] = _scrub(item)
         return scrubbed
     return value
-
-
-_reading = threading.Lock()
-_readers = 0
-_collecting = False
-
-
-@contextmanager
-def without_collections() -> Iterator[None]:
-    """Keep the garbage collector from running while a long document is read.
-
-    Everything that reading makes is alive until it is done, so looking for garbage in between
-    finds none, and costs a third of the time.
-    """
-    global _readers, _collecting
-    with _reading:
-        _readers += 1
-        if _readers == 1:
-            _collecting = gc.isenabled()
-            gc.disable()
-    try:
-        yield
-    finally:
-        with _reading:
-            _readers -= 1
-            if not _readers and _collecting:
-                gc.enable()
 
 
 # --- field types ----------------------------------------------------------------
@@ -445,10 +486,9 @@ class WireModel(BaseModel):
             return self._write(problems, where)
         except (AttributeError, TypeError, KeyError):
             # Somebody put a dict where a model belongs: models are mutable. Take it if it is one.
-            fresh = type(self).model_validate(
-                {**self.__dict__, **(self.__pydantic_extra__ or {})},
-                context=READING,
-            )
+            # Unknown keys stay apart: one may have a field's other name, and would take the field's place.
+            fresh = type(self).model_validate(dict(self.__dict__), context=READING)
+            fresh.__pydantic_extra__ = self.__pydantic_extra__
             return fresh._write(problems, where)
 
     def _write(self, problems: Problems, where: str) -> dict[str, Any]:
@@ -470,7 +510,8 @@ def write_fields(
     out: dict[str, Any] = {}
     for name, key, always, pointer, convert in _PLANS.get(model) or _plan(model):
         value = values[name]
-        if not value and not always and (value is None or not pointer):
+        # Of what may be anything, the truth is not asked: an array has none.
+        if not always and (value is None or (not pointer and not value)):
             continue
         out[key] = value if convert is None else convert(value, problems, f"{where}.{key}" if where else key)
     if extra:

@@ -16,6 +16,7 @@ _Layout: TypeAlias = tuple[
     Callable[[Mapping[str, Any]], tuple[Any, ...]], Callable[[Mapping[str, Any]], tuple[Any, ...]]
 ]
 _EMPTY = frozenset((type(None), list, dict))
+_MOST = 100_000  # containers in one message
 _LAYOUTS: dict[type, _Layout] = {}
 """Of each model, its fields of plain values and the others. A plain field keeps its type, so 1 is not True in it."""
 
@@ -40,18 +41,24 @@ _COST_PLAIN = itemgetter(*plain_fields(CostInfo))
 _COST_NESTED = itemgetter(*(name for name in CostInfo.model_fields if name not in plain_fields(CostInfo)))
 
 
-def fingerprint(message: object) -> Any:
+def fingerprint(message: object, *, careful: bool = False) -> Any:
     """A value that equals the fingerprint of the same message at another time, and of no other.
 
     It shares the texts of the message, which cannot change, and copies every container.
     Values that cannot be compared for sure never equal anything, so they are saved again.
+
+    Args:
+        message: As it is now.
+        careful: Look first whether too much is in it for a copy.
     """
     try:
         if type(message) is not Message:
-            return _frozen(message, 0)
+            return object() if careful and _is_vast(message) else _frozen(message, 0)
         values = message.__dict__
         cost, moment, extra = values["cost_info"], values["timestamp"], message.__pydantic_extra__
         nested = _MESSAGE_NESTED(values)
+        if careful and (extra or any(nested)) and _is_vast([*nested, extra]):
+            return object()
         return (
             _MESSAGE_PLAIN(values),
             moment if type(moment) is datetime and moment.tzinfo is UTC else _frozen(moment, 0),
@@ -61,6 +68,20 @@ def fingerprint(message: object) -> Any:
         )
     except Exception:  # noqa: BLE001 - not made by validation, or something foreign put in its place
         return object()
+
+
+def _is_vast(message: object) -> bool:
+    """Whether more is in it than is worth a look: a few containers may each be there very often."""
+    stack, left = [message], _MOST
+    while stack and left > 0:
+        item = stack.pop()
+        if isinstance(item, WireModel):
+            item = item.__dict__
+        inner = item.values() if isinstance(item, dict) else item if isinstance(item, list | tuple) else ()
+        held = [each for each in inner if isinstance(each, dict | list | tuple | WireModel)]
+        left -= len(held)
+        stack += held[:_MOST]
+    return left <= 0
 
 
 def _frozen_cost(cost: CostInfo) -> Any:

@@ -22,7 +22,7 @@ from ._forks import tell_of_forks
 from ._text import scrub_text
 from ._wire import Problems, WireModel, dumps, jsonable, loads
 from .budget import Turn, turns_of
-from .conversation import Change, Conversation, head_of, last_assistant_with, state_json
+from .conversation import Change, Conversation, grown, head_of, last_assistant_with, state_json
 from .errors import ConversationNotFoundError, InvalidStateError, RunMetadataMissingError
 from .fingerprints import fingerprint
 from .kept import kept_form, kept_forms
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from .prices import Prices
 
 M = TypeVar("M", bound=WireModel)
+
+_LARGE = 1_000_000  # bytes of a message that is worth a look before another one
 
 
 class ArenaStateStore:
@@ -303,12 +305,11 @@ class ArenaStateStore:
             RunMetadataMissingError: It has no run metadata.
         """
         problems: Problems = []
-        trial_results = jsonable(value, problems, "metadata.trial_results")
+        more = {"trial_results": jsonable(value, problems, "metadata.trial_results")}
         with self._lock:
             conversation = self._get(run_id)
-            wire = {**self._metadata(conversation), "trial_results": trial_results}
-            conversation.metadata = wire
-            self._changed(Change("metadata", conversation.id, metadata=wire, problems=problems), conversation)
+            self._metadata(conversation)
+            self._grow_metadata(conversation, more, problems)
 
     # --- lists beside a conversation ----------------------------------------------------
 
@@ -500,8 +501,9 @@ class ArenaStateStore:
         problems: Problems = []
         known: Sequence[Any] = conversation.fingerprints if conversation else ()
         written: list[tuple[int, Any, Kept]] = []
+        texts: Sequence[bytes] = conversation.messages if conversation else ()
         for i, (message, last) in enumerate(zip_longest(state.messages, known[: len(state.messages)])):
-            print_ = fingerprint(message)
+            print_ = fingerprint(message, careful=i >= len(texts) or len(texts[i]) > _LARGE)
             if print_ == last and i not in added:
                 continue
             kept = self._kept_form(i, _coerced(Message, message), problems)
@@ -574,13 +576,25 @@ class ArenaStateStore:
             self._saved_last.pop(conversation_id, None)
             self._changed(Change("withdraw", conversation_id), conversation)
 
-    def _edit_metadata(self, conversation_id: str, edit: Callable[[RunMetadata], object]) -> None:
+    def _add_metadata(self, conversation_id: str, **fields: Any) -> None:
+        """Add to run metadata; see `grown`. It takes as long however much there is."""
+        conversation_id = _checked_id(conversation_id)
+        problems: Problems = []
+        wire = RunMetadata(**fields).to_wire(problems, "metadata")
         with self._lock:
-            conversation = self._conversations.get(conversation_id)
-            wire = conversation.metadata if conversation else None
-            metadata = RunMetadata.from_dict(wire) if wire is not None else RunMetadata()
-            edit(metadata)
-            self.save_metadata(conversation_id, metadata)
+            conversation = self._open(conversation_id)
+            if conversation.metadata is not None:
+                self._grow_metadata(conversation, {key: wire[key] for key in fields if key in wire}, problems)
+                return
+            conversation.metadata = wire
+            self._changed(Change("metadata", conversation_id, metadata=wire, problems=problems), conversation)
+
+    def _grow_metadata(self, conversation: Conversation, more: dict[str, Any], problems: Problems) -> None:
+        # A new one: of what it was, somebody may be making a report.
+        conversation.metadata = metadata = grown(conversation.metadata or {}, more)
+        self._changed(
+            Change("metadata", conversation.id, metadata=metadata, problems=problems, more=more), conversation
+        )
 
     def _ids(self) -> list[str]:
         with self._lock:

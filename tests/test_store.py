@@ -857,6 +857,17 @@ def test_a_message_whose_content_is_the_text_of_its_parts_is_found_by_it(store: 
     assert store.load("c").messages[0].meta == {"k": 1}
 
 
+def test_a_message_that_has_the_content_of_its_tool_result_is_not_found_by_none(store: ArenaStateStore) -> None:
+    """Its JSON leaves that content out; it has it all the same."""
+    answers = [{"role": "assistant"}, {"role": "assistant", "tool_result": {"id": "1", "content": "out"}}]
+    store.save({"id": "c", "messages": answers})
+
+    store.update_last_assistant_message(Message(meta={"k": 1}))
+    store.update_last_assistant_message(Message(content="out", meta={"k": 2}))
+
+    assert [message.meta for message in store.load("c").messages] == [{"k": 1}, {"k": 2}]
+
+
 def test_what_was_merged_goes_with_the_next_save_of_the_whole(store: ArenaStateStore) -> None:
     state = talk("c", "q", "a")
     store.save(state)

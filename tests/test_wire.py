@@ -8,6 +8,7 @@ import inspect
 import io
 import json
 import math
+import os
 import pickle
 import sys
 import threading
@@ -26,10 +27,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from pytest_arena_state import ContentPart, CostInfo, Message, RunMetadata, RunResult, Summary, ToolResult, ToolStats
+from pytest_arena_state import (
+    ArenaStateStore,
+    ContentPart,
+    CostInfo,
+    LLMCall,
+    Message,
+    RunMetadata,
+    RunResult,
+    Summary,
+    ToolCall,
+    ToolResult,
+    ToolStats,
+)
+from pytest_arena_state._garbage import without_collections
 from pytest_arena_state._text import shortened
 from pytest_arena_state._times import format_time, nanoseconds, parse_duration, parse_time
-from pytest_arena_state._wire import dumps, jsonable, loads, without_collections
+from pytest_arena_state._wire import dumps, jsonable, loads
 
 HALF_PAST = datetime(2026, 2, 11, 8, 30, 1, 500_000, UTC)
 
@@ -60,6 +74,9 @@ def time_as_written(value: object) -> object:
         (HALF_PAST, "2026-02-11T08:30:01.5Z"),
         (HALF_PAST.astimezone(timezone(timedelta(hours=-3))), "2026-02-11T05:30:01.5-03:00"),
         (HALF_PAST.astimezone(timezone(timedelta(minutes=9, seconds=21))), "2026-02-11T08:30:01.5Z"),
+        # As of a zone's local mean time: in UTC there are no such times.
+        (datetime.min.replace(tzinfo=timezone(timedelta(minutes=9, seconds=21))), "0001-01-01T00:00:00Z"),
+        (datetime.max.replace(tzinfo=timezone(-timedelta(minutes=9, seconds=21))), "9999-12-31T23:59:59.999999Z"),
     ],
 )
 def test_a_time_is_written_as_go_writes_it(given_: object, written: str) -> None:
@@ -429,6 +446,83 @@ def test_a_value_that_stands_twice_in_a_map_is_no_cycle() -> None:
     assert jsonable({"a": shared, "b": shared}) == {"a": [1], "b": [1]}
 
 
+class Array(Scalar):
+    """One of several values, of which numpy does not tell whether it is true."""
+
+    __module__ = "numpy"
+
+    def __bool__(self) -> bool:
+        raise ValueError("the truth value of an array is ambiguous")
+
+
+@pytest.mark.parametrize(
+    ("model", "keys"),
+    [
+        (ToolCall, ("args",)),
+        (RunMetadata, ("trial_results",)),
+        (LLMCall, ("request", "response", "raw_response", "error")),
+    ],
+)
+def test_a_field_of_any_value_takes_one_that_is_neither_true_nor_false(model: Any, keys: tuple[str, ...]) -> None:
+    """A test must not fail because a tool was called with an array."""
+    written = json.loads(model(**dict.fromkeys(keys, Array())).to_json())
+
+    assert [written[key] for key in keys] == [2.5] * len(keys)
+
+
+@dataclasses.dataclass
+class Agent:
+    name: str
+    peers: list[Any] = dataclasses.field(default_factory=list)
+
+
+class AgentModel(BaseModel):
+    name: str
+    peers: list[Any] = []
+
+
+class Shy(AgentModel):
+    def __repr_args__(self) -> Any:
+        return [("name", "hidden")]
+
+
+def agents(kind: Any, count: int) -> list[Any]:
+    made = [kind(name=str(number)) for number in range(count)]
+    for agent in made:
+        agent.peers = [peer for peer in made if peer is not agent]
+    return made
+
+
+@pytest.mark.parametrize("kind", [Agent, AgentModel])
+def test_objects_that_all_know_each_other_are_not_written_on_every_way_to_each(kind: Any) -> None:
+    """Of twelve agents that may hand over to each other there are a hundred million, and a test waits for its save."""
+    problems: list[str] = []
+
+    written = jsonable(agents(kind, 6)[0], problems)
+
+    assert [peer["name"] for peer in written["peers"]] == ["1", "2", "3", "4", "5"]
+    assert any("one of many that contain each other" in problem for problem in problems)
+    assert len(problems) < 500
+
+
+@pytest.mark.parametrize("kind", [Agent, AgentModel])
+def test_an_object_that_is_met_often_is_written_each_time(kind: Any) -> None:
+    """Also one that is not JSON as a whole: only circles are cut short."""
+    shared = kind(name="shared", peers=[int])
+
+    written = jsonable(kind(name="all", peers=[[[[shared]]]] * 1500))
+
+    assert written["peers"] == [[[[{"name": "shared", "peers": ["<class 'int'>"]}]]]] * 1500
+
+
+def test_what_stands_for_an_object_of_fields_is_no_deeper_than_what_stands_for_a_list() -> None:
+    """A repr that writes out everything that the fields lead to takes longer than its 200 characters are worth."""
+    for kind in (Agent, AgentModel):
+        assert shortened(kind(name="a", peers=[1])) == f"{kind.__name__}(name='a', peers=[1])"
+        assert shortened(agents(kind, 2)[0]).endswith("(name='1', peers=[...])])")
+    assert shortened(Shy(name="secret")) == "Shy(name='hidden')"
+
+
 def test_keys_that_become_the_same_text_are_both_kept() -> None:
     problems: list[str] = []
 
@@ -647,6 +741,33 @@ def test_the_collector_pauses_until_the_last_reader_is_done() -> None:
     assert gc.isenabled()
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # that a process with threads forks
+def test_a_child_that_is_forked_in_a_pause_collects() -> None:
+    """The thread that would end the pause is none of the child's."""
+    inside, leave = threading.Event(), threading.Event()
+
+    def read() -> None:
+        with without_collections():
+            inside.set()
+            leave.wait(120)
+
+    other = threading.Thread(target=read)
+    other.start()
+    inside.wait(120)
+    child = os.fork()
+    if not child:
+        collects = gc.isenabled()
+        with without_collections():
+            pauses = not gc.isenabled()
+        os._exit(0 if collects and pauses and gc.isenabled() else 1)
+    leave.set()
+    other.join()
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert gc.isenabled()
+
+
 def test_keys_of_a_free_map_that_are_no_text_become_text() -> None:
     """A test must not fail because of its telemetry; two keys with one text are both kept."""
     message = Message(role="user", meta={3: "number", "3": "text", None: "none", ("a", 1): "tuple"})  # type: ignore[dict-item]  # on purpose
@@ -655,3 +776,49 @@ def test_keys_of_a_free_map_that_are_no_text_become_text() -> None:
 
     assert sorted(meta.values()) == ["none", "number", "text", "tuple"]
     assert all(isinstance(key, str) for key in meta)
+
+
+# --- much out of little ---------------------------------------------------------------------------------------
+
+
+def swollen(text: str, levels: int) -> list[Any]:
+    """A few lists, each ten times in the next one."""
+    value: Any = text
+    for _ in range(levels):
+        value = [value] * 10
+    return value  # type: ignore[no-any-return]  # at least one level
+
+
+@pytest.mark.parametrize("text", ["short", "long " * 1000])
+def test_few_containers_that_count_many_times_are_cut_off(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr("pytest_arena_state._wire._MOST", 10_000)  # of a million, in a hundredth of the time
+    problems: list[str] = []
+
+    written = dumps(jsonable({"before": "kept", "much": swollen(text, 30), "after": "kept"}, problems, "meta"))
+
+    assert len(written) < 3_000_000
+    assert written.startswith(b'{"before":"kept","much":[[[')
+    assert written.endswith(b'"after":"kept"}')
+    assert len(problems) == 1
+    assert problems[0].endswith(": over 10,000 containers with all before it, kept as text")
+
+
+def test_the_next_value_is_whole_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_arena_state._wire._MOST", 100)
+    jsonable(swollen("x", 30))
+    problems: list[str] = []
+
+    assert jsonable({"a": [1, {"b": "long " * 1000}]}, problems) == {"a": [1, {"b": "long " * 1000}]}
+    assert problems == []
+
+
+def test_a_save_of_what_swells_ends_however_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_arena_state._wire._MOST", 1000)
+    monkeypatch.setattr("pytest_arena_state.store._LARGE", 1000)  # what was cut off is larger than that
+    message = Message(role="user", content="hello", meta={"much": swollen("x", 30)})
+    store = ArenaStateStore()
+
+    for _ in range(3):
+        store.save({"id": "a", "messages": [message]})
+
+    assert store.load("a").messages[0].content == "hello"
