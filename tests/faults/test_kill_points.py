@@ -128,15 +128,28 @@ def next_step(what, first_half=lambda: None):
         first_half()
         os.kill(os.getpid(), signal.SIGKILL)
 
+HERE = os.path.realpath(os.getcwd())
+
+def is_of_results(path, descriptor=-1):
+    # Under a folder that is removed, paths are names relative to a descriptor. pytest removes others' there, by chance.
+    folder = HERE if descriptor == -1 else folder_of(descriptor)
+    path = os.path.join(folder, os.fsdecode(path)) if isinstance(path, str | bytes | os.PathLike) else ""
+    return path.startswith(HERE + os.sep) and "results" in path[len(HERE):]
+
+def folder_of(descriptor):
+    if sys.platform == "darwin":
+        import fcntl
+        return os.fsdecode(fcntl.fcntl(descriptor, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\\0"))
+    return os.readlink(f"/proc/self/fd/{descriptor}")
+
 def watch(event, arguments):
     if event == "open":
         path, _, flags = arguments
         # How often it looks whether workers still write is chance, and so would be the number of steps.
-        if "results" in str(path) and flags & WRITING and not os.path.basename(str(path)).startswith("gw"):
+        if is_of_results(path) and flags & WRITING and not os.path.basename(str(path)).startswith("gw"):
             next_step(f"open {path}")
-    elif event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"):
-        # Under a folder that is removed, paths are names relative to a descriptor.
-        if "results" in str(arguments[0]) or arguments[-1] != -1:
+    elif event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir"):
+        if is_of_results(arguments[0], arguments[-1]):
             next_step(f"{event} {arguments[0]}")
 
 def write(descriptor, content):
