@@ -119,6 +119,8 @@ def format_time(moment: datetime | None) -> str:
         moment = _in_utc(moment)
         text = moment.isoformat(timespec="seconds")
     head, offset = text[:19], text[19:]
+    if not offset:
+        raise TypeError("a time needs an offset")  # it came past the validation of its field, which is asked again then
     digits = getattr(moment, "digits", None)
     if digits is None and moment.microsecond:
         digits = f"{moment.microsecond:06d}".rstrip("0")

@@ -45,7 +45,8 @@ def kept_forms(
         values = message.__dict__
         if type(message) is Message and len(values) == _FIELDS and not message.__pydantic_extra__:
             role, content, moment, cost = _USUAL(values)
-            if role in _BEGINNINGS and (cost is None or type(cost) is CostInfo) and not any(_UNUSUAL(values)):
+            usual = (moment is None or moment.tzinfo) and (cost is None or type(cost) is CostInfo)
+            if usual and role in _BEGINNINGS and not any(_UNUSUAL(values)):
                 time = _NO_TIME if moment is None else b',"timestamp":"%b"' % format_time(moment).encode("ascii")
                 if cost is None:
                     end, facts = b"}", OF_TEXT[role]

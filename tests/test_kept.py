@@ -59,6 +59,9 @@ UNUSUAL: dict[str, Callable[[], Message]] = {
     "a lone surrogate": lambda: Message(role="user", content="\ud83d!"),
     "a value that is no JSON": lambda: Message(role="user", content="Hi", meta={"when": datetime.now}),
     "made without validation": lambda: Message.model_construct(role="user", content="Hi"),
+    "a time without an offset": lambda: Message.model_construct(
+        **{**dict(Message(role="user")), "timestamp": datetime(2026, 2, 11)}
+    ),
     "a role that is none": lambda: Message.model_construct(role="boss", content="Hi"),
 }
 

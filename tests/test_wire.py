@@ -135,6 +135,20 @@ def test_a_naive_time_that_is_assigned_is_an_error_too() -> None:
         message.timestamp = datetime(2026, 2, 11)
 
 
+@pytest.mark.parametrize("content", ["Hi", ""])
+@pytest.mark.parametrize("meta", [{}, {"seed": 1}])
+def test_a_naive_time_in_a_copy_is_an_error_when_it_is_saved(content: str, meta: dict[str, Any]) -> None:
+    """``model_copy`` validates nothing, and no reader would take a file with such a time."""
+    store, naive = ArenaStateStore(), datetime(2026, 2, 11)
+    message = Message(role="user", content=content, meta=meta).model_copy(update={"timestamp": naive})
+    metadata = RunMetadata(run_id="r").model_copy(update={"start_time": naive})
+
+    with pytest.raises(ValidationError, match=r"timestamp\n.*needs an offset"):
+        store.log_append("r", 0, [message])
+    with pytest.raises(ValidationError, match=r"start_time\n.*needs an offset"):
+        store.save_metadata("r", metadata)
+
+
 @given(
     st.datetimes(min_value=datetime(1, 1, 3), max_value=datetime(9999, 12, 30)),
     st.integers(0, 999),
