@@ -265,11 +265,11 @@ def _field_names(value: object) -> list[str] | None:
 def dumps(value: JSON, *, indent: int | None = None) -> bytes:
     """Serialise what `jsonable` or `to_wire` returned: UTF-8, compact or indented; lone surrogates become U+FFFD."""
     try:
-        return to_json(value, indent=indent)
+        return to_json(value, indent=indent, inf_nan_mode="null")
     except Exception:  # noqa: BLE001 - a lone surrogate surfaces as different errors in different versions
         value = _scrub(value)
         try:
-            return to_json(value, indent=indent)
+            return to_json(value, indent=indent, inf_nan_mode="null")
         except ValueError:
             if os.name != "nt":
                 raise

@@ -210,6 +210,20 @@ def test_a_number_that_json_cannot_write_is_an_error_in_a_typed_field(number: fl
         CostInfo.from_json('{"total_cost_usd": NaN}')
 
 
+def test_a_number_that_json_cannot_write_is_null_where_it_came_in_a_copy() -> None:
+    """``model_copy`` validates nothing, and a file with ``NaN`` in it is no JSON to any other program."""
+    store = ArenaStateStore()
+    cost = CostInfo(input_tokens=3).model_copy(update={"total_cost_usd": math.nan})
+    store.save({"id": "c", "messages": [Message(role="assistant", cost_info=cost)]})
+    store.save_metadata("c", {"run_id": "c"})
+
+    text = store.get_result("c").to_json()
+
+    assert '"total_cost_usd":null' in text
+    assert "NaN" not in text
+    assert store.load("c").messages[0].cost_info == CostInfo(input_tokens=3)
+
+
 def test_a_whole_number_that_go_cannot_hold_is_an_error_in_a_typed_field() -> None:
     """One such number would make the whole file unreadable there."""
     assert CostInfo(input_tokens=2**63 - 1, output_tokens=-(2**63)).input_tokens == 2**63 - 1
