@@ -16,7 +16,7 @@ from ._wire import dumps, jsonable, loads
 from .expectations import Expectations, Finding
 from .messages import ContentPart, CostInfo, Message, MessageValidation, ToolCall, milliseconds
 from .models import ConversationValidationResult, Feedback, result_of
-from .store import known_id
+from .store import checked_id
 
 if TYPE_CHECKING:
     from .store import ArenaStateStore
@@ -29,9 +29,13 @@ class ArenaRun(Expectations):
     """A recorder for one conversation of a store; what is expected of it stands in its report."""
 
     def __init__(self, store: ArenaStateStore, id: str) -> None:
-        """Record into ``store`` under ``id``; the conversation begins with the first call."""
+        """Record into ``store`` under ``id``; the conversation begins with the first call.
+
+        Raises:
+            InvalidStateError: The id is empty, or no text.
+        """
         self._store = store
-        self._id = known_id(id)
+        self._id = checked_id(id)
         self._calls = itertools.count(1)
 
     @property

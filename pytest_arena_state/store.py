@@ -125,7 +125,7 @@ class ArenaStateStore:
 
         Follows ``SaveMetadata`` of PromptKit's statestore, v1.1.11.
         """
-        conversation_id = _checked_id(conversation_id)
+        conversation_id = checked_id(conversation_id)
         if metadata is None:
             raise InvalidStateError(conversation_id, "the metadata cannot be None")
         problems: Problems = []
@@ -149,7 +149,7 @@ class ArenaStateStore:
 
         Follows ``LogAppend`` of newer PromptKit.
         """
-        conversation_id = _checked_id(conversation_id)
+        conversation_id = checked_id(conversation_id)
         given = [_coerced(Message, message) for message in messages]
         self._announce_write(conversation_id)
         with self._lock:
@@ -187,7 +187,7 @@ class ArenaStateStore:
         from .capture import align, from_messages, repeats_the_last_or_nothing, told_unmapped
 
         given = from_messages(obj, source=source)
-        target = _checked_id(self._default_id if conversation_id is None else conversation_id)
+        target = checked_id(self._default_id if conversation_id is None else conversation_id)
         self._announce_write(target)
         with self._lock:
             first = self._last_said(target) if repeats_the_last_or_nothing(given) else 0
@@ -277,7 +277,7 @@ class ArenaStateStore:
             ConversationNotFoundError: ``source_id`` is not in this store.
             InvalidStateError: ``new_id`` is empty.
         """
-        new_id = _checked_id(new_id)
+        new_id = checked_id(new_id)
         with self._lock:
             source = self._get(source_id)
             copy = self._open(new_id)
@@ -322,7 +322,7 @@ class ArenaStateStore:
             InvalidStateError: The id or the name is empty.
             TypeError: An item is no byte string.
         """
-        conversation_id = _checked_id(conversation_id)
+        conversation_id = checked_id(conversation_id)
         _check_list_name(conversation_id, name)
         copies = [bytes(memoryview(item)) for item in items]
         with self._lock:
@@ -451,7 +451,7 @@ class ArenaStateStore:
         if state is None:
             raise InvalidStateError("", "the state cannot be None")
         checked = _coerced(ConversationState, state)
-        _checked_id(checked.id)
+        checked_id(checked.id)
         return checked
 
     def _get(self, conversation_id: str) -> Conversation:
@@ -578,7 +578,7 @@ class ArenaStateStore:
 
     def _add_metadata(self, conversation_id: str, **fields: Any) -> None:
         """Add to run metadata; see `grown`. It takes as long however much there is."""
-        conversation_id = _checked_id(conversation_id)
+        conversation_id = checked_id(conversation_id)
         problems: Problems = []
         wire = RunMetadata(**fields).to_wire(problems, "metadata")
         with self._lock:
@@ -693,7 +693,7 @@ def _coerced(model: type[M], value: M | Mapping[str, Any]) -> M:
     return value if isinstance(value, model) else model.model_validate(value)
 
 
-def _checked_id(conversation_id: object) -> str:
+def checked_id(conversation_id: object) -> str:
     """An id as a store has it, if it is one."""
     if not isinstance(conversation_id, str):
         raise InvalidStateError(str(conversation_id), f"an id is a str, not {type(conversation_id).__name__}")

@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from pydantic import BaseModel, ValidationError
 
 from pytest_arena_state import (
+    ArenaRun,
     ArenaStateError,
     ArenaStateStore,
     ContentPart,
@@ -612,6 +613,7 @@ WRITES: dict[str, Callable[[ArenaStateStore, Any], object]] = {
     "log_append": lambda s, id: s.log_append(id, 0, []),
     "append_list": lambda s, id: s.append_list(id, "l", []),
     "branch": lambda s, id: s.branch("known", id),
+    "ArenaRun": lambda s, id: ArenaRun(s, id),
 }
 
 
