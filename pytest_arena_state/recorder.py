@@ -6,7 +6,6 @@ Every call saves, and costs the same however long the conversation is; only a hi
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -36,7 +35,6 @@ class ArenaRun(Expectations):
         """
         self._store = store
         self._id = checked_id(id)
-        self._calls = itertools.count(1)
 
     @property
     def id(self) -> str:
@@ -98,7 +96,7 @@ class ArenaRun(Expectations):
         Returns:
             The id of the call, for `tool_result`.
         """
-        number = next(self._calls)
+        number = self._store._next_call(self._id)
         call_id = id if id is not None else f"call-{number}-{name}"
         parsed, intact = _parsed_args(args)
         call = ToolCall(id=call_id, name=name, args=parsed)

@@ -10,9 +10,10 @@ The store knows nothing of journals: it tells `on_change` what each operation ad
 
 from __future__ import annotations
 
+import itertools
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import takewhile, zip_longest
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -57,6 +58,7 @@ class ArenaStateStore:
         self._lock = threading.RLock()
         self._conversations: dict[str, Conversation] = {}
         self._saved_last: dict[str, None] = {}  # ids in the order of their last save
+        self._call_numbers: dict[str, Iterator[int]] = {}  # for ids of tool calls that nobody named
         self._on_save: Callable[[ConversationState], object] | None = None
         self._on_change: OnChange | None = None
         self._default_id = ""  # of the conversation that `add` means without an id
@@ -609,6 +611,16 @@ class ArenaStateStore:
         conversation = self._conversations.get(conversation_id)
         facts = conversation.facts if conversation else ()
         return next((place for place in range(len(facts) - 1, -1, -1) if facts[place].role != "system"), 0)
+
+    def _next_call(self, conversation_id: str) -> int:
+        """The position of the next tool call, whichever recorder asks."""
+        with self._lock:
+            numbers = self._call_numbers.get(conversation_id)
+            if numbers is None:
+                conversation = self._conversations.get(conversation_id)
+                known = sum(len(fact.tools) for fact in conversation.facts) if conversation else 0
+                numbers = self._call_numbers[conversation_id] = itertools.count(known + 1)
+            return next(numbers)
 
     def _tool_name(self, conversation_id: str, call_id: str) -> str:
         """The name that the last call with this id has; empty when there is none."""

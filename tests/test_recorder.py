@@ -359,6 +359,18 @@ def test_ids_of_calls_made_by_threads_differ(run: ArenaRun) -> None:
     assert recorder.UNPARSED_ARGS_KEY == "unparsed_tool_args"
 
 
+def test_ids_of_calls_differ_whichever_recorder_made_them(run: ArenaRun, store: ArenaStateStore) -> None:
+    """A helper may make a recorder for each turn, and a conversation may have been loaded."""
+    other = ArenaRun(store, "r")
+    calls = [run.tool_call("t", {}), other.tool_call("t", {}), ArenaRun(store, "r").tool_call("t", {})]
+    elsewhere = ArenaStateStore()
+    elsewhere.save(store.load("r"))
+
+    calls.append(ArenaRun(elsewhere, "r").tool_call("t", {}))
+
+    assert calls == ["call-1-t", "call-2-t", "call-3-t", "call-4-t"]
+
+
 # --- what cannot be meant -----------------------------------------------------------------------
 
 
