@@ -126,7 +126,7 @@ class ArenaRun(Expectations):
     def validate(self, type: str, *, passed: bool, details: Mapping[str, Any] | None = None) -> None:
         """What a validator said of the last message; one that failed is a violation of the run."""
         validation = MessageValidation(
-            validator_type=type, passed=passed, details=dict(details or {}), timestamp=datetime.now(UTC)
+            validator_type=type, passed=passed, details=_as_map(details), timestamp=datetime.now(UTC)
         )
         self._store._edit_last(self._id, None, lambda message: message.validations.append(validation))
 
@@ -142,7 +142,7 @@ class ArenaRun(Expectations):
         except Exception as error:  # noqa: BLE001 - check never raises, whatever __bool__ does
             passed, message = False, f"its truth cannot be told: {shortened(error)}"
         result = ConversationValidationResult(
-            type=name,
+            type=str(name),
             passed=passed,
             message=message or ("holds" if passed else "does not hold"),
             details=_as_map(details),

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -383,7 +384,19 @@ def test_details_that_are_no_map_are_kept_all_the_same() -> None:
     run = ArenaRun(ArenaStateStore(), "a")
 
     assert run.check("holds", True, details="text")  # type: ignore[arg-type]
+    run.validate("short", passed=False, details=["too long"])  # type: ignore[arg-type]
 
     metadata = run._store.get_arena_state("a").run_metadata
     assert metadata is not None
     assert metadata.conv_assertions_results[0].details == {"details": "text"}
+    assert run.messages[0].validations[0].details == {"details": ["too long"]}
+
+
+def test_a_check_whose_name_is_no_text_does_not_fail_the_test() -> None:
+    run = ArenaRun(ArenaStateStore(), "a")
+
+    assert run.check(PurePosixPath("goldens/refund.txt"), True)  # type: ignore[arg-type]
+
+    metadata = run._store.get_arena_state("a").run_metadata
+    assert metadata is not None
+    assert metadata.conv_assertions_results[0].type == "goldens/refund.txt"
