@@ -28,6 +28,8 @@ class Timestamp(datetime):
     digits: str  # all digits of the fraction, seven to nine of them
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        if not hasattr(self, "digits"):  # made from another one, as by `replace`, maybe without an offset
+            return super().__reduce_ex__(protocol)  # type: ignore[return-value]
         return parse_time, (format_time(self),)
 
 

@@ -95,6 +95,16 @@ def test_python_shows_six_digits_of_a_time_and_keeps_nine() -> None:
         assert copied.to_dict()["timestamp"] == "2026-02-11T08:30:01.123456789Z"
 
 
+def test_a_time_made_from_one_that_was_read_can_be_copied_and_pickled() -> None:
+    """Who makes a table of runs may want its times without their offset."""
+    read = Message.from_dict({"timestamp": "2026-02-11T08:30:01.123456789Z"}).timestamp
+    assert read is not None
+
+    for made in (read.replace(tzinfo=None), read.replace(year=1), read + timedelta(days=1)):
+        assert copy.deepcopy(made) == made
+        assert pickle.loads(pickle.dumps(made)) == made
+
+
 def test_a_time_that_is_set_anew_forgets_the_digits_that_were_read() -> None:
     message = Message.from_dict({"timestamp": "2026-02-11T08:30:01.123456789Z"})
     assert message.timestamp is not None
