@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import _budgets, _xdist
+from ._text import as_text
 from .errors import ConfigurationError
 from .price_file import PriceFile
 from .prices import Prices
@@ -141,7 +142,7 @@ def _marker(item: pytest.Item, tests: TestRecorder) -> dict[str, Any]:
     try:
         for mark in item.iter_markers("arena"):
             labels = {**(mark.kwargs.get("labels") or {}), **labels}
-        metadata = RunMetadata.model_validate({**merged, "labels": {k: str(v) for k, v in labels.items()}})
+        metadata = RunMetadata.model_validate({**merged, "labels": {k: as_text(v) for k, v in labels.items()}})
     except (TypeError, ValueError) as error:
         tests.recording.trouble(f"arena marker of {plain_nodeid(item)}: {error}")
         return {}

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import re
 import reprlib
+from enum import Enum
 from typing import Any
 
 MAX_REPR = 200  # characters of a repr that stands for an object
@@ -86,6 +87,13 @@ def shortened(value: object) -> str:
     except Exception as error:  # noqa: BLE001 - containers ask their items, and these may raise anything
         text = f"<{type(value).__name__}, whose repr raised {type(error).__name__}>"
     return scrub_text(text if len(text) <= MAX_REPR else f"{text[: MAX_REPR - 3]}...")
+
+
+def as_text(value: object) -> str:
+    """A value that stands where there is text only; a member of an enum is its value, as everywhere in JSON."""
+    if isinstance(value, Enum):
+        value = value.value
+    return str.__str__(value) if isinstance(value, str) else str(value)
 
 
 def scrub_text(text: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ._text import shortened
+from ._text import as_text, shortened
 from ._wire import dumps, jsonable, loads
 from .expectations import Expectations, Finding
 from .messages import ContentPart, CostInfo, Message, MessageValidation, ToolCall, milliseconds
@@ -97,7 +97,7 @@ class ArenaRun(Expectations):
             The id of the call, for `tool_result`.
         """
         number = self._store._next_call(self._id)
-        call_id = id if id is not None else f"call-{number}-{name}"
+        call_id = id if id is not None else f"call-{number}-{as_text(name)}"
         parsed, intact = _parsed_args(args)
         call = ToolCall(id=call_id, name=name, args=parsed)
 
@@ -142,7 +142,7 @@ class ArenaRun(Expectations):
         except Exception as error:  # noqa: BLE001 - check never raises, whatever __bool__ does
             passed, message = False, f"its truth cannot be told: {shortened(error)}"
         result = ConversationValidationResult(
-            type=str(name),
+            type=as_text(name),
             passed=passed,
             message=message or ("holds" if passed else "does not hold"),
             details=_as_map(details),
@@ -152,15 +152,15 @@ class ArenaRun(Expectations):
 
     def param(self, key: str, value: object) -> None:
         """Note a parameter of the run, such as a temperature."""
-        self._store._add_metadata(self._id, params={str(key): value})
+        self._store._add_metadata(self._id, params={as_text(key): value})
 
     def label(self, key: str, value: object) -> None:
         """Put a label on the run; labels are text."""
-        self._store._add_metadata(self._id, labels={str(key): str(value)})
+        self._store._add_metadata(self._id, labels={as_text(key): as_text(value)})
 
     def tag(self, *tags: str) -> None:
         """Add tags to the run, each once."""
-        self._store._add_metadata(self._id, session_tags=[*dict.fromkeys(map(str, tags))])
+        self._store._add_metadata(self._id, session_tags=[*dict.fromkeys(map(as_text, tags))])
 
     def feedback(
         self, rating: int, comments: str = "", *, user_id: str = "", categories: Mapping[str, Any] | None = None

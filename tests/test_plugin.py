@@ -555,6 +555,27 @@ def test_labels_of_a_marker_that_are_none_cost_the_test_nothing(suite: Suite, la
         assert any("arena marker of test_suite.py::test_it" in line for line in suite.lines(result))
 
 
+def test_a_label_of_a_marker_that_is_of_an_enum_is_its_value(suite: Suite) -> None:
+    suite.write(
+        """
+        import enum
+        import pytest
+
+        class Tier(str, enum.Enum):
+            GOLD = "gold"
+
+        @pytest.mark.arena(labels={"tier": Tier.GOLD, "turn": 3})
+        def test_it(arena_run):
+            arena_run.user("hello")
+        """
+    )
+
+    suite.run().assert_outcomes(passed=1)
+
+    labels = suite.only_run().labels
+    assert (labels["tier"], labels["turn"]) == ("gold", "3")
+
+
 def test_a_test_sees_its_own_conversations_only(suite: Suite) -> None:
     suite.write(
         """

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from enum import Enum
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -189,6 +190,27 @@ def test_what_is_known_of_the_run_is_in_its_report(run: ArenaRun, store: ArenaSt
     assert result.user_feedback is not None
     assert (result.user_feedback.rating, result.user_feedback.conversation_id) == (5, "r")
     assert (result.user_feedback.user_id, result.user_feedback.categories) == ("u", {"tone": 1})
+
+
+class Tier(str, Enum):  # noqa: UP042 - whose str() is its value, which that of this one is not
+    GOLD = "gold"
+
+
+class Ring(Enum):
+    OUTER = "outer"
+
+
+@pytest.mark.parametrize("member", [Tier.GOLD, Ring.OUTER])
+def test_a_member_of_an_enum_describes_the_run_by_its_value(run: ArenaRun, store: ArenaStateStore, member: Any) -> None:
+    """As it does in a marker's fields, in ``params`` and in ``meta``."""
+    run.tag(member)
+    run.label(member, member)
+    run.param(member, member)
+    run.check(member, True)
+
+    result, text = store.get_result("r"), member.value
+    assert (result.session_tags, result.labels, result.params) == ([text], {text: text}, {text: text})
+    assert result.conversation_assertions.results[0].type == text
 
 
 def test_what_was_saved_by_other_means_is_kept(run: ArenaRun, store: ArenaStateStore) -> None:
