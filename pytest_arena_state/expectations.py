@@ -72,10 +72,11 @@ class Expectations:
         Args:
             tool: Its name.
             args: What some of its arguments must be; others do not matter. A value is compared
-                with ``==``, so `unittest.mock.ANY` and `pytest.approx` work; mappings inside are
-                looked at in the same way; a compiled pattern is searched for; a type is that of the
-                value; a function is asked with it; ``...`` stands for anything. A function in
-                place of all is asked with all arguments.
+                with ``==``, so `unittest.mock.ANY` and `pytest.approx` work, and as the JSON that is
+                made of it, so a tuple is a list; mappings inside are looked at in the same way; a
+                compiled pattern is searched for; a type is that of the value; a function is asked
+                with it; ``...`` stands for anything. A function in place of all is asked with all
+                arguments.
             times: How often, exactly; at least once when None.
 
         Returns:

@@ -61,7 +61,8 @@ def _fits(there: Any, wanted: Any) -> bool:
         return isinstance(there, wanted)
     if callable(wanted) and not _compares(wanted):
         return bool(wanted(there))
-    return bool(there == wanted)
+    # What is there went through JSON, and a tuple, a date or a member of an enum is itself no more.
+    return bool(there == wanted) or there == jsonable(wanted)
 
 
 def _compares(value: object) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
-from datetime import timedelta
+from datetime import date, timedelta
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import ANY
+from uuid import UUID
 
 import pytest
 from pydantic import BaseModel
@@ -92,6 +95,21 @@ def test_other_arguments_are_no_match(run: ArenaRun, args: Any) -> None:
         run.called("refund", args)
 
     run.not_called("refund", args)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [(1, 2), {2, 1}, date(2026, 2, 11), Decimal("12.50"), UUID(int=7), CostInfo(input_tokens=1), [(1,)], math.nan],
+)
+def test_what_a_call_was_recorded_with_is_what_it_was_called_with(value: Any) -> None:
+    """A store keeps JSON. `not_called` would hold otherwise, and a failure show twice the same."""
+    run = ArenaRun(ArenaStateStore(), "r")
+    run.tool_call("t", {"x": value})
+
+    run.called("t", {"x": value})
+
+    with pytest.raises(AssertionError):
+        run.not_called("t", {"x": value})
 
 
 def test_a_number_may_be_about_right(run: ArenaRun) -> None:
