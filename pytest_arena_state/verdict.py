@@ -148,9 +148,10 @@ def fill_in(
     if context.nodeid:
         labels.setdefault("pytest.nodeid", context.nodeid)
         labels.setdefault("pytest.attempt", str(context.attempt))
-    tags = [*(given.get("session_tags") or ()), *(marker.get("session_tags") or ())]
-    if tags:
-        out["session_tags"] = list(dict.fromkeys(tags))
+    tags = given.get("session_tags") or ()
+    further = [tag for tag in marker.get("session_tags") or () if tag not in tags]
+    if tags or further:
+        out["session_tags"] = [*tags, *further]
     if verdict is not None:
         _judge(out, verdict)
     return out

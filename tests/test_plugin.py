@@ -468,6 +468,22 @@ def test_the_closest_marker_wins_and_labels_merge(suite: Suite, run_args: list[s
     assert run.params == {"t": 0.5}
 
 
+def test_tags_of_the_marker_come_after_those_of_the_test_which_stay_as_they_are(suite: Suite) -> None:
+    suite.write(
+        """
+        import pytest
+
+        @pytest.mark.arena(session_tags=["a", "nightly"])
+        def test_it(arena_store):
+            arena_store.save_metadata("it", {"session_tags": ["b", "a", "a"]})
+        """
+    )
+
+    suite.run().assert_outcomes(passed=1)
+
+    assert suite.only_run().session_tags == ["b", "a", "a", "nightly"]
+
+
 def test_the_marker_takes_the_fields_of_run_metadata_and_budgets() -> None:
     """The plugin has them spelled out, so that it need not import the models in every pytest run."""
     assert set(RunMetadata.model_fields) | BUDGET_KEYWORDS == MARKER_KEYWORDS
