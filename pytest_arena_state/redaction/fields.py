@@ -25,14 +25,17 @@ _WORD = re.compile(VALUE + "++")
 _BARE_VALUE = re.compile(VALUE + r"++(?![(\[])")  # a call or an index is code, no value
 _PLAIN_WORD = re.compile(r"[A-Za-z]?[a-z]+[.:!]?")
 _SCHEME = re.compile("(?:[Bb]earer|[Bb]asic|[Tt]oken) ++")
-# After a name: a list in the document; a value in a header, in an .env file, in code; a quoted value in JSON.
+# After a name: a list in the document; a value in a header, in an .env file, in code; a quoted value in JSON or Python.
 HOLDS_LIST = r'"[ \t\r\n]*:[ \t\r\n]*\['
 # A bare value is one by its digit or its length; behind a scheme, as in `Authorization: Bearer …`, it needs neither.
 BARE = rf"{GAP}(?:{QUOTE})?(?:{VALUE}*[0-9]|{VALUE}{{32}})"
 BARE_OR_SCHEME = rf"{GAP}(?:{QUOTE})?(?:[A-Za-z]{{5,6}} ++)?{VALUE}{{6}}"
 HOLDS_BARE = rf"(?:{QUOTE})?{GAP}{SIGN}{BARE}"
 HOLDS_BARE_OR_SCHEME = rf"(?:{QUOTE})?{GAP}{SIGN}{BARE_OR_SCHEME}"
-HOLDS_QUOTED = rf'"[ \t\r\n]*{SIGN}[ \t\r\n]*"[^"]|\\++"{GAP}{SIGN}{GAP}\\++"[^"]'
+HOLDS_QUOTED = (
+    rf'"[ \t\r\n]*{SIGN}[ \t\r\n]*"[^"]|\\++"{GAP}{SIGN}{GAP}\\++"[^"]'
+    rf"|'[ \t\r\n]*{SIGN}[ \t\r\n]*'[^']"  # the repr of a dict, as failed assertions have it
+)
 _ASSIGNED = re.compile(rf"(?P<closing>{QUOTE})?+{GAP}{SIGN}{GAP}(?P<opening>{QUOTE})?+")
 _LONGEST_QUOTED = 10_000  # characters of a quoted value in a text, so that unclosed quotes cost no quadratic time
 
@@ -86,7 +89,7 @@ class Field(Rule):
         if not assigned:
             return None
         opening, start = assigned["opening"], assigned.end()
-        if opening and opening == assigned["closing"] and opening[-1] == '"':
+        if opening and opening == assigned["closing"]:
             quote = re.compile(r"(?<!\\)" + re.escape(opening))
             if closing := quote.search(text, start, min(start + _LONGEST_QUOTED, limit)):
                 return (start, closing.start()) if self.holds(text[start : closing.start()]) else None

@@ -41,7 +41,7 @@ _END = "[\ue000-\ue010]?"
 _WS = r"[ \t\r\n]*"
 _ASSIGNED = f"{GAP}{SIGN}{BARE}"
 _BY_DOUBLE_QUOTE = rf'"{_END}(?:{_WS}:{_WS}\[|{_ASSIGNED}|{_WS}{SIGN}{_WS}"[^"])'
-_BY_SINGLE_QUOTE = f"'{_END}{_ASSIGNED}"
+_BY_SINGLE_QUOTE = f"'{_END}(?:{_ASSIGNED}|{_WS}{SIGN}{_WS}'[^'])"
 _BY_BACKSLASH = rf"""\\{_END}\\*(?:["']{_ASSIGNED}|"{GAP}{SIGN}{GAP}\\+"[^"]|[nrt]{_ASSIGNED})"""
 _BY_SIGN = f"[:=]{_END}>?{BARE}"
 _BY_SPACE = rf" (?:[:=]{_END}>?{BARE}| {_END}{_ASSIGNED}|\\{_END}\\*[nrt]{_ASSIGNED})"
