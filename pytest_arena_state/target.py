@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -11,9 +12,12 @@ Form: TypeAlias = Literal["directory", "jsonl", "json"]
 Packing: TypeAlias = Literal["", "gz", "zst"]
 
 
+_URL = re.compile("[A-Za-z][A-Za-z0-9+.-]+://")  # of one letter it is a drive of Windows
+
+
 def is_url(path: object) -> bool:
-    """Whether results are in an object store."""
-    return isinstance(path, str) and path.startswith(("s3://", "gs://", "az://"))
+    """Whether results are in an object store, or somewhere else that is no path; `Place.of` refuses that."""
+    return isinstance(path, str) and _URL.match(path) is not None
 
 
 def place_of(given: str, base: Path) -> Path:

@@ -298,6 +298,9 @@ def test_results_that_arena_wrote_there_are_not_replaced(suite: Suite, bucket: B
         "s3://bucket/../runs",
         "s3://bucket/a\\b",
         "s3://bucket/a%2e%2e/b",
+        f"https://bucket.example/runs?sig={SECRET}",
+        "S3://bucket/runs",
+        "file:///runs",
     ],
 )
 def test_a_url_that_is_none_is_refused_before_tests_run_and_never_repeated(suite: Suite, url: str) -> None:
