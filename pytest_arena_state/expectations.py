@@ -26,10 +26,12 @@ from .telemetry import facts_of, total_cost
 from .wanted import (
     Call,
     calls_in,
+    check_limit,
     how_often,
     matches,
     shown,
     shown_pattern,
+    shown_tool,
     speaker,
     spoken_in,
     text_of,
@@ -89,7 +91,7 @@ class Expectations:
         messages = self._heard()
         calls = calls_in(messages)
         found = [each for each in calls if matches(each.call, tool, args)]
-        wanted = f"{printable(tool, 60)}{told_args(args)}"
+        wanted = f"{shown_tool(tool)}{told_args(args)}"
         often = "" if times is None else f" {how_often(times)}"
         self._settle(
             bool(found) if times is None else len(found) == times,
@@ -110,7 +112,7 @@ class Expectations:
         __tracebackhide__ = True
         messages = self._heard()
         found = [each for each in calls_in(messages) if matches(each.call, tool, args)]
-        wanted = f"{printable(tool, 60)}{told_args(args)}"
+        wanted = f"{shown_tool(tool)}{told_args(args)}"
         self._settle(
             not found,
             "tools_not_called" if args is None else "tools_not_called_with_args",
@@ -140,7 +142,7 @@ class Expectations:
             if call is None:
                 break
             found.append(call)
-        wanted = printable(", then ".join(tools))
+        wanted = printable(", then ".join(map(shown_tool, tools)))
         missing = printable(tools[len(found)], 60) if len(found) < len(tools) else ""
         after = f" after {printable(tools[len(found) - 1], 60)}" if found else ""
         self._settle(
@@ -207,6 +209,7 @@ class Expectations:
 
         Raises:
             AssertionError: Nobody did; the message shows what was said.
+            ConfigurationError: There is no such role.
         """
         __tracebackhide__ = True
         messages = self._heard()
@@ -279,8 +282,11 @@ class Expectations:
 
         Raises:
             AssertionError: It was not; the message names the turn that took most.
+            ConfigurationError: A limit is none.
         """
         __tracebackhide__ = True
+        check_limit("max_usd", max_usd, "US dollars")
+        check_limit("max_tokens", max_tokens, "tokens")
         messages = self._heard()
         self._hold("cost_budget", Budget(max_cost_usd=max_usd, max_tokens=max_tokens), messages)
         return CostInfo.from_dict(total_cost(facts_of(message.to_wire([], "")) for message in messages))
@@ -290,8 +296,10 @@ class Expectations:
 
         Raises:
             AssertionError: It was not; the message names the slowest turn.
+            ConfigurationError: The limit is none.
         """
         __tracebackhide__ = True
+        check_limit("max_ms", max_ms, "milliseconds")
         messages = self._heard()
         self._hold("latency_budget", Budget(max_latency_ms=max_ms), messages)
         return timedelta(milliseconds=sum(turn.latency_ms for turn in turns_of(messages)))

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ._text import plural, printable
+from ._text import plural, printable, shortened
 from ._wire import dumps, jsonable
+from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     from .messages import Message, ToolCall
@@ -17,6 +18,7 @@ Pattern: TypeAlias = str | re.Pattern[str]
 #: What arguments must be: a value for each name; see `Expectations.called`.
 Args: TypeAlias = Mapping[str, Any] | Callable[[Any], object]
 
+_ROLES = ("assistant", "system", "tool", "user")
 _SHOWN = 12  # turns in a message
 _WIDTH = 100  # characters of a turn
 
@@ -39,7 +41,14 @@ def calls_in(messages: Sequence[Message]) -> list[Call]:
 
 
 def spoken_in(messages: Sequence[Message], role: str | None) -> list[int]:
-    """The places of the messages that a role wrote, or anybody, with text in them."""
+    """The places of the messages that a role wrote, or anybody, with text in them.
+
+    Raises:
+        ConfigurationError: There is no such role.
+    """
+    # One that is misspelt has never said anything, and what it must not say would hold.
+    if role is not None and role not in _ROLES and all(message.role != role for message in messages):
+        raise ConfigurationError(f"role is one of {', '.join(_ROLES)}, or None for anybody, not {shortened(role)}")
     return [i for i, message in enumerate(messages) if role in (None, message.role) and message.text]
 
 
@@ -70,7 +79,30 @@ def _compares(value: object) -> bool:
     return type(value).__eq__ is not object.__eq__
 
 
+def check_limit(name: str, limit: object, unit: str) -> None:
+    """Refuse what is no limit: nothing is more than a NaN, and a bool is a mistake.
+
+    Raises:
+        ConfigurationError: Says what was wanted.
+    """
+    if limit is not None and (
+        isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 <= limit < float("inf")
+    ):
+        raise ConfigurationError(f"{name} is {unit}, a number from 0 up, not {shortened(limit)}")
+
+
 # --- telling -----------------------------------------------------------------------------------
+
+
+def shown_tool(tool: object) -> str:
+    """A tool's name, short and safe on a terminal.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    if not isinstance(tool, str):
+        raise ConfigurationError(f"a tool is wanted by its name, a str, not {shortened(tool)}")
+    return printable(tool, 60)
 
 
 def how_often(times: int) -> str:
@@ -144,10 +176,12 @@ __all__ = [
     "Call",
     "Pattern",
     "calls_in",
+    "check_limit",
     "how_often",
     "matches",
     "shown",
     "shown_pattern",
+    "shown_tool",
     "speaker",
     "spoken_in",
     "text_of",

@@ -320,6 +320,34 @@ def test_without_jsonschema_the_command_that_installs_it_is_named(
 # --- what is noted -------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        (lambda run: run.never_said("sorry", role="asistant"), "role is one of assistant, .* not 'asistant'"),
+        (lambda run: run.cost(max_usd=float("nan")), "max_usd is US dollars, a number from 0 up, not nan"),
+        (lambda run: run.cost(max_tokens="9"), "max_tokens is tokens, a number from 0 up, not '9'"),
+        (lambda run: run.latency(max_ms=timedelta(seconds=1)), "max_ms is milliseconds, .* not datetime.timedelta"),
+        (lambda run: run.called(len), "a tool is wanted by its name, a str, not <built-in function len>"),
+        (lambda run: run.not_called(None), "a tool is wanted by its name, a str, not None"),
+        (lambda run: run.called_in_order(["look_up", "refund"]), r"a tool is .* not \['look_up', 'refund'\]"),
+    ],
+)
+def test_what_cannot_be_expected_is_an_error_that_says_what_can(
+    run: ArenaRun, asked: Callable[[ArenaRun], object], wanted: str
+) -> None:
+    """A role that is misspelt never says anything, and nothing costs more than a NaN: that would pass for ever."""
+    with pytest.raises(ConfigurationError, match=wanted):
+        asked(run)
+
+    assert noted(run) == []
+
+
+def test_a_role_of_the_suites_own_can_be_asked(run: ArenaRun) -> None:
+    run._store.log_append("r", len(run.messages), [Message(role="narrator", content="Meanwhile")])
+
+    run.said("Meanwhile", role="narrator")
+
+
 def test_every_finding_is_an_assertion_of_the_run(run: ArenaRun) -> None:
     """With Arena's own type where it has one."""
     run.called("refund")
