@@ -48,7 +48,7 @@ class Prices:
         Raises:
             ConfigurationError: The file cannot be used.
         """
-        self.file = PriceFile.read(file) if isinstance(file, str | Path) else file
+        self.file = file if file is None or isinstance(file, PriceFile) else PriceFile.read(file)
         self._table: _Table | None = None
 
     def priced(self, message: Message, problems: list[str]) -> Message:

@@ -479,6 +479,12 @@ def test_a_file_that_cannot_be_used_is_an_error_of_usage(
     result.stderr.fnmatch_lines([f"{complaint.replace('[', '[[]')}*"])
 
 
+def test_prices_that_are_no_file_are_refused() -> None:
+    """They would be taken for no price at all, and every answer be free."""
+    with pytest.raises(TypeError, match="dict"):
+        Prices({"price": []})  # type: ignore[arg-type]
+
+
 def test_nothing_is_imported_where_nothing_is_to_be_priced() -> None:
     """The table takes a while to import, and most suites have costs or none at all."""
     script = """
