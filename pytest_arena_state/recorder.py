@@ -80,7 +80,7 @@ class ArenaRun(Expectations):
                 parts=parts,
                 cost_info=cost,
                 latency_ms=milliseconds(latency),
-                meta=dict(meta) if meta else {},
+                meta=_mapping("meta", meta),
             )
         )
 
@@ -171,7 +171,7 @@ class ArenaRun(Expectations):
             user_id=user_id,
             rating=rating,
             comments=comments,
-            categories=dict(categories or {}),
+            categories=_mapping("categories", categories),
             timestamp=datetime.now(UTC),
         )
         self._store._add_metadata(self._id, user_feedback=feedback)
@@ -195,6 +195,14 @@ def _parsed_args(args: object) -> tuple[object, bool]:
         return loads(args), True
     except ValueError:
         return args, False
+
+
+def _mapping(name: str, given: object) -> dict[str, Any]:
+    if not given:
+        return {}
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{name} is a mapping, not {shortened(given)}")
+    return dict(given)
 
 
 def _as_map(details: object) -> dict[str, Any]:

@@ -402,12 +402,27 @@ def test_a_latency_without_a_unit_is_refused_by_name() -> None:
         ArenaRun(ArenaStateStore(), "a").assistant("x", latency=1.5)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("say", "wanted"),
+    [
+        (lambda run: run.assistant("x", meta="stop"), "meta is a mapping, not 'stop'"),
+        (lambda run: run.feedback(1, categories=["speed"]), r"categories is a mapping, not \['speed'\]"),
+    ],
+)
+def test_what_is_no_mapping_is_refused_by_name(say: Callable[[ArenaRun], None], wanted: str) -> None:
+    with pytest.raises(TypeError, match=wanted):
+        say(ArenaRun(ArenaStateStore(), "a"))
+
+
 def test_details_that_are_no_map_are_kept_all_the_same() -> None:
     run = ArenaRun(ArenaStateStore(), "a")
 
+    run.user("x")
+    run.validate("length", passed=True, details="text")  # type: ignore[arg-type]
     assert run.check("holds", True, details="text")  # type: ignore[arg-type]
     run.validate("short", passed=False, details=["too long"])  # type: ignore[arg-type]
 
+    assert run.messages[0].validations[0].details == {"details": "text"}
     metadata = run._store.get_arena_state("a").run_metadata
     assert metadata is not None
     assert metadata.conv_assertions_results[0].details == {"details": "text"}
