@@ -215,7 +215,10 @@ def _target(config: pytest.Config) -> Target:
         from . import cloud
 
         return cloud.Place.of(given).target(cloud.root_for(config.rootpath), config.invocation_params.dir)
-    return Target(place_of(given, base).absolute(), str(given))
+    path, started = place_of(given, base).absolute(), config.invocation_params.dir
+    if base != started:  # from there, what an ini value says leads nowhere
+        given = path.relative_to(started) if path.is_relative_to(started) else path
+    return Target(path, str(given))
 
 
 def _journals(config: pytest.Config) -> Path | None:

@@ -182,7 +182,18 @@ def test_the_ini_value_is_relative_to_the_rootdir(
 
     result.assert_outcomes(passed=1)
     assert (suite.path / "from-ini" / "refund-1.json").is_file()
-    assert suite.lines(result)[0].endswith("-> from-ini/index.json")
+    # The summary names it as it is found from where the user is.
+    assert suite.lines(result)[0].endswith(f"-> {suite.path.as_posix()}/from-ini/index.json")
+
+
+def test_results_of_an_ini_value_are_named_from_where_pytest_was_started(suite: Suite) -> None:
+    below = suite.pytester.mkdir("below")
+    (below / "pytest.ini").write_text("[pytest]\narena_results = from-ini", encoding="utf-8")
+    (below / "test_refund.py").write_text(README_EXAMPLE, encoding="utf-8")
+
+    result = suite.pytester.runpytest("below")
+
+    assert suite.lines(result)[0].endswith("-> below/from-ini/index.json")
 
 
 def test_collecting_only_touches_nothing(suite: Suite, run_args: list[str]) -> None:
