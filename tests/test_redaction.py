@@ -82,6 +82,7 @@ AROUND = [
     ("\\u0022", "\\u0022"),
     ("\N{SNOWMAN}", "\N{SNOWMAN}"),
     ("\n-", ""),
+    ("test_log_in[gpt-5-mini-", "]"),
 ]
 
 
@@ -326,6 +327,7 @@ INNOCENT = [
     'log probabilities: {"token":"Hello","logprob":-0.31,"bytes":[72]}, {"token":"tokenization"}',
     "data:image/png;base64," + base64.b64encode(bytes(range(256))).decode(),
     "data:image/png;base64," + "iVBORw0KGgo/" * 6 + "AIza" + FAKE + "+AA=",
+    "gAAAAABm_" * 8 + "-sk-" + FAKE,
 ]
 
 

@@ -41,13 +41,20 @@ def look_for(pattern: str) -> Look:
 
 
 # What may stand before a key: no part of a word, but an escape (`\n`, `%3D`) may end in a letter.
-BEFORE_WORD = r"(?:\A|[^A-Za-z0-9_-]|\\[bfnrt]|\\u[0-9A-Fa-f]{4}|%[0-9A-Fa-f]{2})[_-]?"
+BEFORE_WORD = r"(?:\A|[^A-Za-z0-9_]|\\[bfnrt]|\\u[0-9A-Fa-f]{4}|%[0-9A-Fa-f]{2})[_-]?"
 _WORD_START = re.compile(BEFORE_WORD + r"\Z")
+_ENCODED = re.compile("[A-Za-z0-9_-]{64}")  # base64 of the kind for URLs
 
 
 def word(match: re.Match[str]) -> Span | None:
-    """The whole match, where it is a word of its own."""
-    return match.span() if _WORD_START.search(match.string, max(0, match.start() - 7), match.start()) else None
+    """The whole match, where it is a word of its own, or the last one of several with dashes between.
+
+    So are the parameters of a test in its node id.
+    """
+    text, start = match.string, match.start()
+    if not _WORD_START.search(text, max(0, start - 7), start) or _ENCODED.fullmatch(text, max(0, start - 64), start):
+        return None
+    return match.span()
 
 
 @dataclass(frozen=True)
