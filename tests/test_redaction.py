@@ -652,8 +652,17 @@ def in_url_base64(secret: str) -> str:
     return base64.urlsafe_b64encode(b"user:" + secret.encode()).decode()
 
 
+def in_a_node_id(secret: str) -> str:
+    return secret.encode("unicode_escape").decode()
+
+
+def in_repr_of_bytes(secret: str) -> str:
+    return repr(secret.encode())[2:-1]
+
+
 SPELLINGS: list[Callable[[str], str]] = [
     *(str, in_json, in_plain_json, in_json_in_json, quote, quote_plus, in_small_percents),
+    *(in_a_node_id, in_repr_of_bytes),
     *(in_base64, in_longer_base64, in_url_base64),
 ]
 

@@ -7,7 +7,7 @@ for the value of that environment variable, ``[redacted:openai-key]`` for someth
 shape of one. What was redacted once stays as it is and is not counted again.
 
 - ``env``: values of environment variables whose names say so, wherever they stand: as they
-  are, JSON- or URL-escaped, and inside any base64. A value once seen stays secret.
+  are, escaped as in JSON, URLs and Python, and inside any base64. A value once seen stays secret.
 - ``keys``: the shapes of well-known keys, ``Authorization`` headers, passwords in URLs, and
   string values of fields named ``api_key``, ``password``, ``client_secret`` and the like.
 - ``patterns``: the user's regular expressions, tried on every string value. A rule is named by

@@ -61,7 +61,7 @@ def _any_case(digits: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _spellings_of(character: str) -> str:
-    """A pattern for a character as it is, percent-encoded, or JSON-escaped, however often."""
+    """A pattern for a character as it is, percent-encoded, or escaped as in JSON or Python, however often."""
     if character.isascii() and character.isalnum():
         return character
     literal = f"\\x{ord(character):02x}" if character.isascii() else character
@@ -75,6 +75,10 @@ def _spellings_of(character: str) -> str:
     units = character.encode("utf-16-be", "surrogatepass")
     spellings.append("".join(r"\\+u" + _any_case(units[at : at + 2].hex()) for at in range(0, len(units), 2)))
     spellings.append("".join(f"%{_any_case(f'{byte:02x}')}" for byte in _utf8(character)))
+    if not " " <= character <= "~":  # pytest has such characters escaped in node ids, and a repr of bytes each byte
+        escaped = character.encode("unicode_escape").decode()
+        spellings.append(r"\\+" + escaped[1:])
+        spellings.append("".join(rf"\\+x{byte:02x}" for byte in _utf8(character)))
     return f"(?:{'|'.join(spellings)})"
 
 
@@ -129,7 +133,7 @@ class Secret(Rule):
     def named(cls, name: str, value: str) -> Secret:
         """The value of a variable."""
         label = re.sub(r"[^A-Z0-9_]", "_", name.upper())[:128]
-        reach = max(REACH, 12 * len(value))  # a character is at most 12 long, as an escaped pair of surrogates
+        reach = max(REACH, 16 * len(value))  # a character is at most 16 long, as four escaped bytes
         return cls(label, _outline(value), _known_value, reach=reach, value=value)
 
     @cached_property
