@@ -448,3 +448,22 @@ def test_a_failing_expectation_fails_the_test_and_stands_in_its_report(suite: Su
         ("pytest.outcome", False),
     ]
     assert run.error == ""
+
+
+def test_an_expectation_that_an_xfail_mark_expects_to_fail_fails_the_run_and_is_counted(suite: Suite) -> None:
+    """The suite is green, so the summary has to say where a failed run comes from."""
+    suite.write(
+        """
+        import pytest
+
+        @pytest.mark.xfail(reason="known")
+        def test_it(arena_run):
+            arena_run.assistant("No.")
+            arena_run.said("Yes")
+        """
+    )
+
+    result = suite.run()
+
+    result.assert_outcomes(xfailed=1)
+    assert "1 run (1 failed), 0 tokens, $0.00, 1 failed by its checks alone" in suite.lines(result)[0]
