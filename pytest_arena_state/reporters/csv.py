@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import TYPE_CHECKING, BinaryIO
 
 from .columns import COLUMNS, Value, row_of
@@ -15,6 +16,8 @@ from .columns import COLUMNS, Value, row_of
 if TYPE_CHECKING:
     from .source import Source
 
+# NUL ends a cell for some readers and is an error for others; the rest acts on the terminal of whoever reads the file.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -36,7 +39,6 @@ def _cell(value: Value) -> str | int | float:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        # NUL ends a cell for some readers and an error for others.
-        plain = value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        plain = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", value)
         return f"'{plain}" if plain.startswith(_FORMULA) else plain
     return value

@@ -38,6 +38,16 @@ def test_a_spreadsheet_runs_no_formula_of_a_model(start: str, tmp_path: Path) ->
     assert row["reason"][0] in "'1"
 
 
+def test_a_table_cannot_steer_a_terminal(tmp_path: Path) -> None:
+    """People look at a file of a CI job with `cat`."""
+    run = RunResult.from_dict({"RunID": "r", "Error": "a\x1b[2J\x00\x9b31mb\nc"})
+
+    text = write_report(Source.of([run]), tmp_path / "r.csv").read_bytes().decode()
+
+    assert "a\ufffd[2J\ufffd\ufffd31mb" in text
+    assert "\x1b" not in text
+
+
 def test_jsonl_reads_back_as_the_same_runs(source: Source, suite: list[RunResult], tmp_path: Path) -> None:
     read_back = load_results(write_report(source, tmp_path / "r.jsonl"))
 
