@@ -9,6 +9,7 @@ test. What it had to shorten is named in the list of problems that it is given.
 from __future__ import annotations
 
 import base64
+import codecs
 import dataclasses
 import json
 import math
@@ -46,6 +47,15 @@ Problems: TypeAlias = list[str]  # "field: what happened", one for each value th
 MAX_DEPTH = 100  # levels inside a free-form value; JSON readers give up at about 200 in all
 
 _BITS = 1023  # of an integer; readers that take it as a float, as Go does, hold no more for sure
+
+# Editors and shells of Windows begin files with one. That of UTF-32 begins with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF8, "UTF-8 with one"),
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
 
 _AS_TEXT = ", kept as text"
 _ITSELF = "contains itself"
@@ -282,15 +292,26 @@ def loads(text: bytes | str) -> JSON:
     """Parse JSON, accepting what strict parsers refuse: lone surrogates become U+FFFD.
 
     Raises:
-        ValueError: It is not JSON, or nested deeper than a parser will go.
+        ValueError: It is not JSON in UTF-8, or nested deeper than a parser will go.
     """
     try:
         return from_json(text)
     except (ValueError, TypeError) as first:  # of a lone surrogate it says that it is no str
+        if isinstance(text, bytes):
+            if problem := problem_of_encoding(text):
+                raise ValueError(problem) from None
+            # Of bytes the parser would guess the encoding, and a line of UTF-16 ends within a character.
+            text = text.decode("utf-8", "surrogatepass")
         try:
             return _scrub(json.loads(text))
         except RecursionError:
             raise ValueError(f"nested too deep: {first}") from None
+
+
+def problem_of_encoding(start: bytes) -> str:
+    """What a byte order mark at the start of a text says against it; empty where there is none."""
+    there = next((name for mark, name in _MARKS if start.startswith(mark)), "")
+    return f"UTF-8 without a byte order mark was wanted, {there} was there" if there else ""
 
 
 def _scrub(value: JSON) -> JSON:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, TypeAlias
 
-from ._wire import loads
+from ._wire import loads, problem_of_encoding
 
 Where: TypeAlias = tuple[str | int, ...]
 """The keys and places that lead to a value; empty for the whole document."""
@@ -46,6 +46,7 @@ def pieces(stream: BinaryIO, *, enter: Callable[[Where], bool]) -> Iterator[Piec
         ValueError: It is not JSON; the place is named in bytes.
     """
     reader = _Reader(stream)
+    reader.check_encoding()
     yield from _value(reader, (), enter)
     reader.skip_space()
     if not reader.ended:
@@ -95,6 +96,12 @@ class _Reader:
         self._before += self._at
         self._window, self._at = kept + more, 0
         return bool(more)
+
+    def check_encoding(self) -> None:
+        """See that the document is not in another encoding, as far as its first bytes tell."""
+        self.skip_space()
+        if problem := problem_of_encoding(self._window):
+            raise ValueError(problem)
 
     def skip_space(self) -> None:
         while True:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from pydantic import ValidationError
 
 from ._text import plural, shortened
+from ._wire import problem_of_encoding
 from .errors import ResultsError
 from .index_reading import IndexScan
 from .models import RunResult
@@ -38,6 +39,8 @@ def parse_run(text: bytes, where: str) -> RunResult:
     try:
         run = RunResult.from_json(text)
     except ValidationError as error:
+        if problem := problem_of_encoding(text):
+            raise ResultsError(where, f"not JSON: {problem}") from None
         first = error.errors()[0]
         place = f"{'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
         count = plural(error.error_count(), "problem")

@@ -40,6 +40,12 @@ def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "cut.json").write_text('{"index": {"run_ids": ["a"]}, "runs": [{"RunID"', encoding="utf-8")
     (tmp_path / "cut.jsonl").write_text(f'{RUN}\n{{"RunID"', encoding="utf-8")
     (tmp_path / "index.json").write_text('{"run_ids": ["a"]}', encoding="utf-8")
+    (tmp_path / "mark.json").write_text(RUN, encoding="utf-8-sig")
+    (tmp_path / "mark.jsonl").write_text(f"{RUN}\n{other}\n", encoding="utf-8-sig")
+    (tmp_path / "wide.json").write_text(f'{{"runs": [{RUN}]}}', encoding="utf-16")
+    (tmp_path / "wide.jsonl").write_bytes(f"{RUN}\n{other}\n".encode("utf-16-be"))
+    (tmp_path / "wide").mkdir()
+    (tmp_path / "wide" / "a.json").write_text(RUN, encoding="utf-32")
     (tmp_path / "empty").mkdir()
     (tmp_path / "gone").mkdir()
     (tmp_path / "gone" / "index.json").write_text('{"run_ids": ["a"]}', encoding="utf-8")
@@ -61,6 +67,11 @@ WRONG: list[tuple[str, int, str]] = [
     ("show list.json", 1, "list.json: run 0: not a RunResult: a map was wanted, 1 was there"),
     ("show cut.json", 1, "cut.json: not JSON: the document is cut off after 47 bytes"),
     ("show cut.jsonl", 1, "cut.jsonl:2: not JSON"),
+    ("show mark.json", 1, "mark.json: not JSON: UTF-8 without a byte order mark was wanted, UTF-8 with one was there"),
+    ("show mark.jsonl", 1, "mark.jsonl:1: not JSON: UTF-8 without a byte order mark was wanted, UTF-8 with one was"),
+    ("show wide.json", 1, "wide.json: not JSON: UTF-8 without a byte order mark was wanted, UTF-16 was there"),
+    ("compare wide wide", 1, "a.json: not JSON: UTF-8 without a byte order mark was wanted, UTF-32 was there"),
+    ("merge wide.jsonl -o out", 1, "wide.jsonl:1: not JSON: Expecting"),
     ("show index.json", 1, "index.json: it is an index, without the runs that it names: give '.'"),
     ("show gone", 1, "a.json: the index names it, and it is missing"),
     ("show odd", 1, "index.json: not an index: run_ids is no list"),
