@@ -286,7 +286,8 @@ def _recover(options: argparse.Namespace) -> int:
 
     recovery = recover(options.path, output=options.output)
     if recovery.alive:
-        _say(f"{plural(recovery.alive, 'session')} left alone: a process of theirs is alive")
+        living = "it still runs" if recovery.alive == 1 else "they still run"
+        _say(f"{plural(recovery.alive, 'session')} left alone: {living}")
     if recovery.totals is None:
         _say("nothing to recover")
         return 0

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from ._text import shortened
+from ._text import plural, shortened
 from ._wire import loads
 from .errors import ResultsError
 from .naming import digest, safe_stem
@@ -113,10 +113,11 @@ def named(texts: Texts, scan: IndexScan) -> Iterator[StoredRun]:
         found += 1
         entry = next(entries, None)
         if entry is None:
-            raise ResultsError(str(scan.file), f"it names {scan.stems} runs, and there are more: {where}")
+            raise ResultsError(str(scan.file), f"it names {plural(scan.stems, 'run')}, and there are more: {where}")
         yield StoredRun(entry[0], where, entry[1], partial(bytes, text))
     if found != scan.stems:
-        raise ResultsError(str(scan.file), f"it names {scan.stems} runs, and there are {found}")
+        there = "is" if found == 1 else "are"
+        raise ResultsError(str(scan.file), f"it names {plural(scan.stems, 'run')}, and there {there} {found:,}")
 
 
 def _unnamed(texts: Texts) -> Iterator[StoredRun]:

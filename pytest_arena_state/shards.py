@@ -24,6 +24,7 @@ from typing import IO, Any
 from pydantic import ValidationError
 
 from . import document, results
+from ._text import plural
 from ._wire import JSON, dumps, jsonable, loads
 from .errors import ResultsError
 from .index import Completeness, Index, IndexBuilder, Totals
@@ -193,7 +194,8 @@ def _runs_of(shard: Shard, found: StoredResults) -> Iterator[_Found]:
         stem, row_there = next(entries)
         yield _Found(stem, where, row_there.to_dict() if row_there is not None else None, text.rstrip(b"\n"))
     if found.scan.file is not None and count != found.scan.stems:
-        shard.problems.append(f"{shard.path}: its index names {found.scan.stems} runs, and there are {count}")
+        named, there = plural(found.scan.stems, "run"), "is" if count == 1 else "are"
+        shard.problems.append(f"{shard.path}: its index names {named}, and there {there} {count:,}")
 
 
 def _checked(shard: Shard, found: _Found, spool: IO[bytes]) -> ShardRun | None:

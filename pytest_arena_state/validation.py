@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from . import document
-from ._text import shortened
+from ._text import plural, shortened
 from ._wire import JSON, loads
 from .errors import ResultsError
 from .index_reading import IndexScan, scan_index
@@ -189,9 +189,9 @@ def _problem_of_index(file: Path) -> str:
 
 def _counts_of(scan: IndexScan) -> str:
     if scan.header.total_runs != scan.stems:
-        return f"it counts {scan.header.total_runs} runs and names {scan.stems}"
+        return f"it counts {plural(scan.header.total_runs, 'run')} and names {scan.stems:,}"
     if scan.header.format_version and scan.rows != scan.stems:
-        return f"it names {scan.stems} runs and has {scan.rows} rows"
+        return f"it names {plural(scan.stems, 'run')} and has {plural(scan.rows, 'row')}"
     return ""
 
 
@@ -216,7 +216,7 @@ def _validate_texts(file: Path, results: StoredResults, texts: Texts, media: set
     if scan.file is not None:
         problem = _counts_of(scan)
         if not problem and scan.stems != count:
-            problem = f"it names {scan.stems} runs, and {file.name} has {count}"
+            problem = f"it names {plural(scan.stems, 'run')}, and {file.name} has {count:,}"
         yield Finding(str(scan.file), problem)
     if scan.file != file:
         yield Finding(str(file), "" if count or scan.file is not None else "no run is in it")
@@ -229,7 +229,7 @@ def _validate_journal(path: Path) -> Finding:
         return Finding(str(path), error.strerror or str(error))
     damage = contents.damage
     if damage.lines:
-        return Finding(str(path), f"{damage.lines} damaged records")
+        return Finding(str(path), plural(damage.lines, "damaged record"))
     if damage.torn:
         return Finding(str(path), "the last record is cut off")
     if not contents.worker:

@@ -221,7 +221,7 @@ def test_recover_says_which_sessions_it_left_alone(tmp_path: Path, capsys: pytes
     assert main(["recover", str(tmp_path / "out")]) == 0
 
     assert capsys.readouterr().out.splitlines() == [
-        "1 session left alone: a process of theirs is alive",
+        "1 session left alone: it still runs",
         "nothing to recover",
     ]
     alive.finish()

@@ -39,6 +39,9 @@ def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "list.json").write_text("[1]", encoding="utf-8")
     (tmp_path / "cut.json").write_text('{"index": {"run_ids": ["a"]}, "runs": [{"RunID"', encoding="utf-8")
     (tmp_path / "cut.jsonl").write_text(f'{RUN}\n{{"RunID"', encoding="utf-8")
+    (tmp_path / "none.json").write_text("[]", encoding="utf-8")
+    (tmp_path / "few.json").write_text(f'{{"index": {{"run_ids": ["a"]}}, "runs": [{RUN}, {RUN}]}}', encoding="utf-8")
+    (tmp_path / "many.json").write_text(f'{{"index": {{"run_ids": ["a", "b"]}}, "runs": [{RUN}]}}', encoding="utf-8")
     (tmp_path / "index.json").write_text('{"run_ids": ["a"]}', encoding="utf-8")
     (tmp_path / "mark.json").write_text(RUN, encoding="utf-8-sig")
     (tmp_path / "mark.jsonl").write_text(f"{RUN}\n{other}\n", encoding="utf-8-sig")
@@ -76,6 +79,9 @@ WRONG: list[tuple[str, int, str]] = [
     ("show gone", 1, "a.json: the index names it, and it is missing"),
     ("show odd", 1, "index.json: not an index: run_ids is no list"),
     ("show runs.jsonl c", 1, "runs.jsonl: no run 'c' among 2; there are, for example, a, b"),
+    ("show none.json c", 1, "none.json: no run 'c' among 0\n"),
+    ("show few.json", 1, "few.json: it names 1 run, and there are more: few.json: run 1"),
+    ("show many.json", 1, "many.json: it names 2 runs, and there is 1\n"),
     ("report runs.jsonl -o report.pdf", 2, "'report.pdf' does not tell the format: end it in one of .html, .md"),
     ("report runs.jsonl -o r.html --format pdf", 2, "invalid choice: 'pdf'"),
     ("report runs.jsonl", 2, "required: -o/--output"),
@@ -127,6 +133,7 @@ def test_what_is_wrong_is_said(
         ("list.json", "run 0: a RunResult is a map, not 1"),
         ("cut.json", "not JSON: the document is cut off"),
         ("cut.jsonl", ":2: the last line is cut off"),
+        ("index.json", "it counts 0 runs and names 1\n"),
         ("one.json", "AssistantRole, Commit, Cost and 15 more are missing"),
     ],
 )

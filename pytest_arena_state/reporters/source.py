@@ -200,7 +200,8 @@ def _not_found(stored: StoredResults, name: str) -> str:
     holding = [stem for stem in stems if name.lower() in stem.lower()]
     near = list(dict.fromkeys([*holding[:_NAMED], *get_close_matches(name, stems, _NAMED, 0.4)]))[:_NAMED]
     named = near or stems[:_NAMED]
-    return f"no run {name!r} among {count:,}; there {'are' if near else 'are, for example,'} {', '.join(named)}"
+    there = f"; there {'are' if near else 'are, for example,'} {', '.join(named)}" if named else ""
+    return f"no run {name!r} among {count:,}{there}"
 
 
 def reason_of(run: RunResult) -> str:
