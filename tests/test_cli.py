@@ -78,6 +78,19 @@ def test_show_passes_over_what_is_broken_and_names_it(session: Session, capsys: 
     assert missing == f"arena-state: {second}: the index names it, and it is missing"
 
 
+def test_a_run_is_shown_though_another_is_broken(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder of files without an index, as Arena leaves it when it is killed: one of them is cut off."""
+    directory = session("a", "out")
+    capsys.readouterr()
+    (directory / "index.json").unlink()
+    first, *_, last = sorted(directory.glob("*.json"))
+    first.write_text("{", encoding="utf-8")
+
+    assert main(["show", str(directory), last.stem]) == 0
+
+    assert last.stem in capsys.readouterr().out
+
+
 def test_merging_does_not_depend_on_the_order(session: Session, tmp_path: Path) -> None:
     shards = [str(session("a", "out-a")), str(session("b", "out-b.jsonl")), str(session("c", "out-c.json"))]
 

@@ -173,11 +173,13 @@ def find_run(path: str | Path, name: str) -> Reported:
         ResultsError: There is none, or there are several; what there is to choose from is named.
     """
     stored = open_results(path)
+    # All stems first: where there is no index, to look for an id is to load runs, and one of these may be broken.
+    exact = next((each for each in stored if each.stem == name), None)
+    if exact is not None:
+        return _reported(exact.stem, exact.row, exact.load(), where=exact.where)
     alike: list[StoredRun] = []
     count = 0
     for each in stored:
-        if each.stem == name:
-            return _reported(each.stem, each.row, each.load(), where=each.where)
         if (each.row.run_id if each.row is not None else each.load().run_id) == name:
             count += 1
             if count <= _NAMED:
