@@ -99,6 +99,13 @@ def _natural(text: str) -> int:
     return int(text)
 
 
+def _path(text: str) -> str:
+    if not text:
+        # A variable that a script did not set; it would mean the folder that the command runs in.
+        raise argparse.ArgumentTypeError("wanted a path, not ''")
+    return text
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="arena-state",
@@ -125,33 +132,34 @@ def _parser() -> argparse.ArgumentParser:
         *("show", _show, "a summary of results, or the transcript of one run"),
         *("arena-results", "arena-results refund-1"),
     )
-    show.add_argument("path", metavar="PATH", help=_FORMS)
+    show.add_argument("path", type=_path, metavar="PATH", help=_FORMS)
     show.add_argument("run", metavar="RUN", nargs="?", help="a run id, or the stem of its file")
 
     report = add(
         *("report", _report, f"results as {', '.join(FORMATS)}"),
         *("arena-results -o arena.html", "arena-results -o arena.html --baseline main-results"),
     )
-    report.add_argument("path", metavar="PATH", help=_FORMS)
-    report.add_argument("-o", "--output", required=True, metavar="FILE", help="its ending tells the format")
+    report.add_argument("path", type=_path, metavar="PATH", help=_FORMS)
+    report.add_argument("-o", "--output", required=True, type=_path, metavar="FILE", help="its ending tells the format")
     report.add_argument("--format", metavar="NAME", choices=FORMATS, help=f"one of {', '.join(FORMATS)}")
-    report.add_argument("--baseline", metavar="PATH", help="results to show changes against, in html and md")
+    report.add_argument(
+        "--baseline", type=_path, metavar="PATH", help="results to show changes against, in html and md"
+    )
 
     compare = add(
         *("compare", _compare, "what changed between two results, per scenario and provider"),
         *("main-results arena-results", "main-results arena-results --fail-on new-failures,cost+10%,latency+20%"),
     )
-    compare.add_argument("base", metavar="BASE", help=f"results of before: {_FORMS}")
-    compare.add_argument("new", metavar="NEW", help="results of now")
+    compare.add_argument("base", type=_path, metavar="BASE", help=f"results of before: {_FORMS}")
+    compare.add_argument("new", type=_path, metavar="NEW", help="results of now")
     compare.add_argument(
         "--fail-on",
         metavar="CONDITIONS",
-        default="",
         help="exit with 1 when one holds: new-failures, flaky, missing, pass-rate-5%%, and NAME+10%% or NAME-10%% for "
         "cost, tokens, latency, latency-p95, turns, tool-calls; separated by commas",
     )
     compare.add_argument("--format", choices=("md", "json"), default="md", help="default: %(default)s")
-    compare.add_argument("-o", "--output", metavar="FILE", help="write there, not to the terminal")
+    compare.add_argument("-o", "--output", type=_path, metavar="FILE", help="write there, not to the terminal")
     compare.add_argument(
         "--max-bytes", type=_natural, metavar="N", help="leave out of the Markdown what does not fit, and say so"
     )
@@ -160,9 +168,14 @@ def _parser() -> argparse.ArgumentParser:
         *("merge", _merge, "several results into one: in any order, inputs untouched, equal runs are one"),
         *("job-1/arena-results job-2/arena-results -o all-results --expect 2",),
     )
-    merge.add_argument("paths", nargs="+", metavar="PATH", help=_FORMS)
+    merge.add_argument("paths", nargs="+", type=_path, metavar="PATH", help=_FORMS)
     merge.add_argument(
-        "-o", "--output", required=True, metavar="OUT", help="a directory, a .jsonl (also .gz or .zst) or a .json"
+        "-o",
+        "--output",
+        required=True,
+        type=_path,
+        metavar="OUT",
+        help="a directory, a .jsonl (also .gz or .zst) or a .json",
     )
     merge.add_argument("--expect", type=_natural, metavar="N", help="fail unless N inputs are there, and whole")
     merge.add_argument(
@@ -176,14 +189,18 @@ def _parser() -> argparse.ArgumentParser:
         *("recover", _recover, "the report of sessions that died, made from their journals"),
         *("arena-results", "arena-results.journals -o elsewhere"),
     )
-    recover.add_argument("path", metavar="PATH", help="the results path of the session, or the folder of its journals")
-    recover.add_argument("-o", "--output", metavar="OUT", help="where the results go, when not where they were wanted")
+    recover.add_argument(
+        "path", type=_path, metavar="PATH", help="the results path of the session, or the folder of its journals"
+    )
+    recover.add_argument(
+        "-o", "--output", type=_path, metavar="OUT", help="where the results go, when not where they were wanted"
+    )
 
     upload = add(
         *("upload", _upload, "results into an object store: what a session could not upload, or others"),
         *("arena-results-upload/s3/bucket/name", "arena-results s3://bucket/name"),
     )
-    upload.add_argument("path", metavar="PATH", help="results on disk")
+    upload.add_argument("path", type=_path, metavar="PATH", help="results on disk")
     upload.add_argument(
         "url", metavar="URL", nargs="?", help="s3://, gs:// or az://; where their session wanted them when left out"
     )
@@ -192,7 +209,7 @@ def _parser() -> argparse.ArgumentParser:
         *("validate", _validate, "every file checked against the format"),
         *("arena-results", "arena-results.journals"),
     )
-    validate.add_argument("path", metavar="PATH", help=_FORMS)
+    validate.add_argument("path", type=_path, metavar="PATH", help=_FORMS)
 
     schema = add(
         *("schema", _schema, "the JSON Schema of a run's report, of the index, or of a journal's line"),
@@ -263,7 +280,7 @@ def _compare(options: argparse.Namespace) -> int:
     from .reporters.source import open_source
 
     refuse_url(options.output)
-    conditions = parse_fail_on(options.fail_on) if options.fail_on else ()
+    conditions = parse_fail_on(options.fail_on) if options.fail_on is not None else ()
     outcome = compare_cells(open_source(options.base).cells(), open_source(options.new).cells())
     violated = [reason for condition in conditions if (reason := condition.violated(outcome))]
     if options.format == "json":
