@@ -146,6 +146,10 @@ class Catalogue:
         self._sorted.add(Entry(nodeid, attempt, run_id, stem, "", self._number, "", stem, KEPT, place))
         self._number += 1
 
+    def keeps(self, name: str) -> bool:
+        """Whether a run of older results has this name."""
+        return name.lower() in self._kept
+
     def _add(self, entry: Entry) -> None:
         self._prints.append(_fingerprint(entry))
         self._attempts.note(entry.token, entry.test, entry.attempt, entry.worker)

@@ -412,6 +412,23 @@ def test_identical_bytes_are_one_run(tmp_path: Path, form: str) -> None:
     assert index_of(tmp_path / form).total_runs == 3
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_a_session_that_is_recovered_twice_is_there_once(tmp_path: Path, form: str) -> None:
+    """Whoever recovers it may be killed before its journals are gone; and its name may be another session's already."""
+    dead = begin(tmp_path / form)
+    say(dead, "same", text="of the dead")
+    shutil.copytree(tmp_path / f"{form}.journals", tmp_path / "one")
+    shutil.copytree(tmp_path / f"{form}.journals", tmp_path / "two")
+    publish(tmp_path / form, "same", text="of another")
+
+    for copy in ("one", "two"):
+        recover(tmp_path / copy / dead.id, output=tmp_path / form)
+
+    assert sorted(run.messages[0].content for run in load_results(tmp_path / form)) == ["of another", "of the dead"]
+    assert index_of(tmp_path / form).total_runs == 2
+    assert merge([tmp_path / form], tmp_path / "merged").problems == []
+
+
 # --- what others wrote ---------------------------------------------------------------------------
 
 
