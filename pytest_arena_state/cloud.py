@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .errors import ConfigurationError, ResultsError
@@ -330,7 +330,7 @@ class Fetched:
                 store = _store(self.url)
                 runs = self.path.glob("*.json")
                 paths = {relative(path) for run in runs for path in paths_of(run.read_bytes())}
-                names = [str(path) for path in paths if path and all(map(_SEGMENT.fullmatch, path.parts))]
+                names = [str(path) for path in paths if path and _is_file_here(path)]
                 _each(lambda name: _get_if_there(store, name, self.path / name), names)
             else:
                 self._fetch_media(_media_there(_store(self._place.media)))
@@ -343,6 +343,11 @@ class Fetched:
     def shown(self, where: str) -> str:
         """A place in the copy, as a place in the store."""
         return where.replace(str(self.path), self.url)
+
+
+def _is_file_here(path: PurePosixPath) -> bool:
+    """Whether a file can have this name on the disk of whoever reads; other systems take what Windows does not."""
+    return os.name != "nt" or all(map(_SEGMENT.fullmatch, path.parts))
 
 
 # --- the store ------------------------------------------------------------------------------------

@@ -578,13 +578,13 @@ def test_files_that_runs_point_at_go_with_a_directory(suite: Suite, bucket: Buck
     )
     suite.run("-n0", to="mine")
     (run,) = (path for path in (suite.path / "mine").glob("*.json") if path.name != "index.json")
-    run.write_text(run.read_text().replace('"url":"https://example.org/picture.png"', '"file_path":"sent/a.png"'))
+    run.write_text(run.read_text().replace('"url":"https://example.org/picture.png"', '"file_path":"sent/50% #1.png"'))
     (suite.path / "mine" / "sent").mkdir()
-    (suite.path / "mine" / "sent" / "a.png").write_bytes(PICTURE)
+    (suite.path / "mine" / "sent" / "50% #1.png").write_bytes(PICTURE)
     (suite.path / "mine" / "sent" / "unnamed.png").write_bytes(PICTURE)
 
     assert main(["upload", str(suite.path / "mine"), f"{bucket.url}/mine"]) == 0
 
-    assert {name for name in bucket.names() if "/sent/" in name} == {"mine/sent/a.png"}
+    assert {name for name in bucket.names() if "/sent/" in name} == {"mine/sent/50% #1.png"}
     assert main(["merge", f"{bucket.url}/mine", "-o", str(tmp_path / "all")]) == 0
-    assert (tmp_path / "all" / "sent" / "a.png").read_bytes() == PICTURE
+    assert (tmp_path / "all" / "sent" / "50% #1.png").read_bytes() == PICTURE
