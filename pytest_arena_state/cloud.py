@@ -175,7 +175,8 @@ def upload(path: Path, url: str) -> str:
     if (source.form, source.packing) != (there.form, there.packing):
         raise ResultsError(str(path), f"{there.path.name!r} is no name for results of this form")
     if not source.index_path.exists():
-        raise ResultsError(str(path), "there are no results to upload")
+        hint = "; `arena-state merge` makes results with an index of these" if path.exists() else ""
+        raise ResultsError(str(path), f"there are no results to upload: {source.index_path.name} is missing{hint}")
     with _explained(place.url):
         if source.form != "directory":
             _upload_media(folder_of(path), place)

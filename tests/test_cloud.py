@@ -478,7 +478,10 @@ def test_results_of_another_form_are_not_uploaded_under_a_name_that_misleads(
 
     assert bucket.names() == {"mine.jsonl", "mine.index.json"}
     assert len(suite.runs("out.jsonl")) == 3
+    (suite.path / "out.index.json").unlink()
+    assert main(["upload", str(suite.path / "out.jsonl"), f"{bucket.url}/mine.jsonl"]) == 1
     err = capsys.readouterr().err
+    assert "out.index.json is missing; `arena-state merge` makes results with an index of these" in err
     assert "'runs' is no name for results of this form" in err
     assert "there are no results to upload" in err
     assert "nothing says where it belongs: name a URL" in err
