@@ -56,6 +56,8 @@ def open_results(path: str | Path) -> StoredResults:
         return _open_directory(file, name)
     if not file.exists():
         raise ResultsError(name, nothing_there(file))
+    if not file.is_file():
+        raise ResultsError(name, "a file or a directory was wanted, it is a pipe or a device: results are read twice")
     if form_of(file) == "jsonl":
         scan = scan_index(index_file(file)) if index_file(file).exists() else IndexScan()
         lines = partial(of_lines, file)

@@ -445,6 +445,19 @@ def test_a_closed_output_is_no_reason_for_a_traceback(there: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt" or not Path("/dev/fd/1").exists(), reason="there is no /dev/fd")
+@pytest.mark.skipif(os.name == "nt", reason="no such pipes there")
+def test_a_pipe_is_no_results(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`arena-state show <(zcat runs.gz)`: it cannot be read twice, and one that nobody writes would be waited for."""
+    os.mkfifo(there / "pipe")
+
+    for verb in ("show", "validate"):
+        assert main([verb, "pipe"]) == 1
+
+    out, err = capsys.readouterr()
+    assert "pipe: a file or a directory was wanted, it is a pipe or a device: results are read twice" in out
+    assert "pipe: a file or a directory was wanted, it is a pipe or a device: results are read twice" in err
+
+
 def test_a_report_on_the_output_has_nothing_else_in_it(there: Path) -> None:
     command = run("report", "runs.jsonl", "--format", "csv", "-o", "/dev/fd/1", cwd=there)
     out, err = command.communicate()
