@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 import weakref
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -188,15 +189,24 @@ class _Unpacked:
         for where, text in texts:
             self._copy.write(where.encode("utf-8", "surrogateescape") + b"\0" + text)
             self._ends.append(self._copy.tell())
+        self._copy.flush()
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._ends) - 1
 
     def read(self, place: int) -> tuple[bytes, str]:
         start, end = self._ends[place : place + 2]
-        self._copy.seek(start)
-        where, _, text = self._copy.read(end - start).partition(b"\0")
+        where, _, text = self._bytes(start, end - start).partition(b"\0")
         return text, where.decode("utf-8", "surrogateescape")
+
+    def _bytes(self, start: int, length: int) -> bytes:
+        # The file has one position, which threads share, and forked children, too.
+        if hasattr(os, "pread"):
+            return os.pread(self._copy.fileno(), length, start)
+        with self._lock:
+            self._copy.seek(start)
+            return self._copy.read(length)
 
 
 __all__ = ["LoadedRuns"]

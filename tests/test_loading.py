@@ -6,6 +6,7 @@ import gc
 import json
 import tracemalloc
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -186,6 +187,18 @@ def test_what_was_unpacked_goes_with_the_sequence(tmp_path: Path, form: str, mon
     gc.collect()
 
     assert not list((tmp_path / "tmp").iterdir())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_threads_read_the_runs_that_they_ask_for(tmp_path: Path, form: str) -> None:
+    """A judge is asked about many runs at a time, and must not be shown another one."""
+    runs = load_results(write(tmp_path / form, count=400, size=5000))
+    count = len(runs)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda place: runs[place].run_id, range(count)))
+
+    assert found == [f"run-{number:04}" for number in range(400)]
 
 
 def test_a_changed_run_is_not_changed_in_the_sequence(tmp_path: Path) -> None:
