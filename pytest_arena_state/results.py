@@ -47,6 +47,7 @@ from .reading import is_file_name, iterate_results, load_results, load_run, read
 from .repeats import Repeats
 from .stored import open_results
 from .target import Form, Target, where_it_leads
+from .verdict import attempt_of
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -325,12 +326,11 @@ def _keep(
                 continue
             row = {"file": f"{stem}.json", **document.row_of(run.to_dict())}
         labels = row["labels"]
-        attempt = labels.get("pytest.attempt", "1")
         catalogue.keep(
             stem,
             len(kept),
             labels.get("pytest.nodeid", ""),
-            int(attempt) if attempt.isdecimal() else 1,
+            attempt_of(labels),
             row["run_id"],
         )
         kept.append(row)

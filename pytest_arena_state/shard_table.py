@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from .errors import ResultsError
+from .verdict import attempt_of
 
 _TABLE = """
     CREATE TABLE runs (
@@ -120,12 +121,11 @@ class ShardTable:
     def add(self, run: ShardRun) -> None:
         """Take a run; one that is there already stays one."""
         labels = run.row["labels"]
-        attempt = labels.get("pytest.attempt", "1")
         source = os.fsencode(run.source)  # a name that the locale cannot decode is no text
         values = (
             *(run.digest, run.stem, run.stem.lower(), run.stem),
             labels.get("pytest.nodeid", ""),
-            min(int(attempt), 2**31) if attempt.isdecimal() and len(attempt) < 20 else 1,
+            attempt_of(labels),
             *(run.row["run_id"], source, run.offset, run.length, run.superseded),
             json.dumps([run.row, run.prompt_pack, run.ended]),
         )

@@ -157,6 +157,12 @@ def fill_in(
     return out
 
 
+def attempt_of(labels: Mapping[str, str]) -> int:
+    """The number of the attempt, of labels that anybody may have written; 1 where they tell none."""
+    attempt = labels.get("pytest.attempt", "")
+    return min(int(attempt), 2**31) if attempt.isdecimal() and len(attempt) < 20 else 1
+
+
 def _judge(out: dict[str, Any], verdict: Verdict) -> None:
     out["labels"].setdefault("pytest.outcome", verdict.outcome)
     out["conv_assertions_results"] = [

@@ -475,6 +475,19 @@ def test_what_arena_wrote_is_kept(tmp_path: Path) -> None:
     assert index_of(tmp_path / "out").total_runs == 4
 
 
+def test_the_labels_of_a_stranger_end_no_publication(tmp_path: Path) -> None:
+    """A label that looks like ours may hold more digits than Python makes a number of."""
+    write_arena(tmp_path / "out", "one")
+    file = tmp_path / "out" / "one.json"
+    run = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**run, "Labels": {"pytest.attempt": "9" * 5000}}), encoding="utf-8")
+
+    outcome = publish(tmp_path / "out", "ours")
+
+    assert outcome.problem == ""
+    assert sorted(said(tmp_path / "out")) == ["one", "ours"]
+
+
 @pytest.mark.parametrize("ours", [False, True])
 def test_the_index_of_a_stranger_leads_nowhere(tmp_path: Path, ours: bool) -> None:
     """It may have come with somebody's pull request: nothing outside is read, written or removed."""
