@@ -18,6 +18,7 @@ from pydantic import Field
 from ._times import parse_time
 from ._wire import (
     FreeMap,
+    Int,
     NoneIsEmptyList,
     NoneIsEmptyMap,
     Text,
@@ -73,10 +74,10 @@ class IndexRow(WireModel):
     provider_id: Text = ""
     region: Text = ""
     cost_usd: float = 0.0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    duration_ns: int = 0
+    input_tokens: Int = 0
+    output_tokens: Int = 0
+    cached_tokens: Int = 0
+    duration_ns: Int = 0
     labels: TextMap = Field(default_factory=dict)
 
 

@@ -49,6 +49,10 @@ def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "wide.jsonl").write_bytes(f"{RUN}\n{other}\n".encode("utf-16-be"))
     (tmp_path / "wide").mkdir()
     (tmp_path / "wide" / "a.json").write_text(RUN, encoding="utf-32")
+    (tmp_path / "long").mkdir()
+    (tmp_path / "long" / "a.json").write_text(RUN, encoding="utf-8")
+    index = '{"run_ids": ["a"], "runs": [{"run_id": "a", "status": "passed", "duration_ns": 1%s}]}' % ("0" * 400)
+    (tmp_path / "long" / "index.json").write_text(index, encoding="utf-8")
     (tmp_path / "empty").mkdir()
     (tmp_path / "gone").mkdir()
     (tmp_path / "gone" / "index.json").write_text('{"run_ids": ["a"]}', encoding="utf-8")
@@ -78,6 +82,8 @@ WRONG: list[tuple[str, int, str]] = [
     ("show index.json", 1, "index.json: it is an index, without the runs that it names: give '.'"),
     ("show gone", 1, "a.json: the index names it, and it is missing"),
     ("show odd", 1, "index.json: not an index: run_ids is no list"),
+    ("show long", 1, "index.json: not an index: runs.0 is no row"),
+    ("report long -o runs.csv", 1, "index.json: not an index: runs.0 is no row"),
     ("show runs.jsonl c", 1, "runs.jsonl: no run 'c' among 2; there are, for example, a, b"),
     ("show none.json c", 1, "none.json: no run 'c' among 0\n"),
     ("show few.json", 1, "few.json: it names 1 run, and there are more: few.json: run 1"),
