@@ -9,6 +9,7 @@ from __future__ import annotations
 import filecmp
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -35,14 +36,22 @@ class MediaFiles:
         self._target = target.path if target.form == "directory" else None
         self._large = folder_of(target.path)
         self._large_sources: dict[str, Path | None] = {}
+        self._whole: set[str] = set()  # of these, those that are what their names say
         self._sources: dict[PurePosixPath, Path] = {}
         self._problems: list[str] = []
 
     def note(self, results: Path, text: bytes) -> None:
         """Note the files of a run that lie beside it, or in its directory."""
         for name in names_in((text,)):
-            if self._large_sources.get(name) is None:
-                self._large_sources[name] = find(results, name)
+            # Of several shards with the same content, one may lack it, or have it cut off by the upload.
+            if name in self._whole:
+                continue
+            known, source = self._large_sources.setdefault(name, None), find(results, name)
+            if source is not None and source != known:
+                self._large_sources[name] = source
+                with suppress(OSError):
+                    if not damage_of(source):
+                        self._whole.add(name)
         if self._target is None or not results.is_dir():
             return
         for path in paths_of(text):
@@ -77,9 +86,9 @@ class MediaFiles:
                 if source is None:
                     if not out.exists():
                         self._problems.append(f"media/{name}: a run names it, and it is missing")
-                elif damage := damage_of(source):
+                elif name not in self._whole and (damage := damage_of(source)):
                     self._problems.append(f"{source}: {damage}")
-                elif not out.exists():
+                elif not out.exists() or (not out.samefile(source) and damage_of(out)):
                     self._large.mkdir(parents=True, exist_ok=True)
                     bring(source, out)
             except OSError as error:

@@ -471,6 +471,20 @@ def test_a_merge_takes_no_media_that_are_not_what_they_were(suite: Suite, harm: 
     assert not folder_of(suite.path / "all.jsonl").exists()
 
 
+@pytest.mark.parametrize("output", ["all", "first"])
+def test_a_merge_takes_media_from_the_shard_that_has_them_whole(suite: Suite, output: str) -> None:
+    """One shard's upload was cut short; the same picture is whole in another one."""
+    suite.write(SUITE)
+    suite.run("-n0", LIMIT, to="first")
+    suite.run("-n0", LIMIT, to="second")
+    (suite.path / "first" / "media" / NAME).write_bytes(PICTURE[:100])
+
+    outcome = merge([suite.path / "first", suite.path / "second"], suite.path / output)
+
+    assert outcome.problems == []
+    assert (suite.path / output / "media" / NAME).read_bytes() == PICTURE
+
+
 @pytest.mark.parametrize("name", ["out", "out.jsonl"])
 def test_validate_names_media_that_are_missing_or_changed(
     suite: Suite, name: str, capsys: pytest.CaptureFixture[str]
