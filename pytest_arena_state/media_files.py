@@ -7,6 +7,7 @@ nothing that could be taken for results.
 from __future__ import annotations
 
 import filecmp
+import os
 import re
 import shutil
 from contextlib import suppress
@@ -71,7 +72,7 @@ class MediaFiles:
             assert self._target is not None
             out = self._target / place
             try:
-                if out.resolve() == source.resolve():
+                if os.path.realpath(out) == os.path.realpath(source):
                     continue
                 out.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, out)
@@ -128,8 +129,9 @@ def _inside(directory: Path, path: str) -> Path | None:
     if pure is None:
         return None
     try:
-        source = (directory / pure).resolve()
-        return source if source.is_file() and source.is_relative_to(directory.resolve()) else None
+        # Of links in a circle, `Path.resolve` raises a RuntimeError.
+        source = Path(os.path.realpath(directory / pure))
+        return source if source.is_file() and source.is_relative_to(os.path.realpath(directory)) else None
     except OSError:
         return None
 

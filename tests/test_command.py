@@ -355,11 +355,12 @@ def test_media_beside_runs_are_merged_too(tmp_path: Path, capsys: pytest.Capture
         run = RunResult.from_dict({**json.loads(RUN), "RunID": job}).to_dict()
         (folder / "media" / "data.json").write_text("{}", encoding="utf-8")
         (folder / "media" / "link.png").symlink_to(tmp_path / "secret.txt")
+        (folder / "media" / "circle.png").symlink_to("circle.png")
         (folder / "shots").mkdir()
         (folder / "shots" / "of windows.png").write_bytes(content)
         inside = ("media/pot.png", "media/data.json", "shots\\of windows.png")
         outside = ("../secret.txt", "..\\secret.txt", str(tmp_path / "secret.txt"), "media/link.png")
-        paths = (*inside, *outside, "index.json", "media/gone.png")
+        paths = (*inside, *outside, "index.json", "media/gone.png", "media/circle.png")
         parts = [{"type": "image", "media": {"file_path": path, "mime_type": "image/png"}} for path in paths]
         run["Messages"][0]["parts"] = parts
         (folder / f"{job}.json").write_text(json.dumps(run), encoding="utf-8")
