@@ -299,6 +299,8 @@ def find(results: Path, name: str) -> Path | None:
         candidates.append(results / FOLDER)
         if results.name.endswith(".journals"):
             candidates += [session / FOLDER for session in sorted(results.iterdir())]
+    elif form_of(results) == "json":
+        candidates.append(results.with_name(FOLDER))  # it may be the file of one run, in a directory of them
     return next((folder / name for folder in candidates if (folder / name).is_file()), None)
 
 

@@ -426,6 +426,17 @@ def test_a_merge_takes_media_along(suite: Suite, source: str, output: str) -> No
     assert len(contents(suite.path / output)) == 16
 
 
+def test_the_media_of_one_run_are_found_from_its_file(suite: Suite) -> None:
+    """Who has opened one file of a directory, or merges it, has the folder beside it."""
+    suite.write(SUITE)
+    suite.run("-n0", LIMIT)
+    file = suite.results / "run-0.json"
+
+    assert contents(file) == [PICTURE, PICTURE]
+    assert merge([file], suite.path / "all").problems == []
+    assert contents(suite.path / "all") == [PICTURE, PICTURE]
+
+
 def test_a_merge_names_media_that_are_missing(suite: Suite) -> None:
     suite.write(SUITE)
     suite.run("-n0", LIMIT)
