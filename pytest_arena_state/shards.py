@@ -28,6 +28,7 @@ from ._text import plural
 from ._wire import JSON, dumps, jsonable, loads
 from .errors import ResultsError
 from .index import Completeness, Index, IndexBuilder, Totals
+from .index_reading import scan_index
 from .journal import TOKEN_FILE, HeldFile
 from .media_files import MediaFiles
 from .naming import safe_name, safe_stem
@@ -79,7 +80,7 @@ def merge(paths: Sequence[str | Path], output: str | Path, *, fail_on_conflict: 
     Args:
         paths: Results directories, ``.jsonl`` and ``.json`` files and journals, ours or Arena's.
         output: Where to; a directory, a ``.jsonl`` or a ``.json``. Results that are there are
-            replaced, unless they are among ``paths``.
+            replaced, unless they are among ``paths`` or Arena wrote them.
         fail_on_conflict: Write nothing when different runs bear one name.
 
     Raises:
@@ -92,6 +93,8 @@ def merge(paths: Sequence[str | Path], output: str | Path, *, fail_on_conflict: 
     problem = target.check()
     if problem:
         raise ResultsError(str(output), problem)
+    if _is_of_arena(target) and not any(Path(path).absolute() == target.path for path in paths):
+        raise ResultsError(str(output), "results that Arena wrote are there: merge them, too, or choose another name")
     require(target.packing)
     with _scratch(target) as scratch:
         with ShardTable(scratch) as table:
@@ -109,6 +112,14 @@ def merge(paths: Sequence[str | Path], output: str | Path, *, fail_on_conflict: 
                 _write(outcome, table, scratch)
                 outcome.media_problems += media.copy()
         return outcome
+
+
+def _is_of_arena(target: Target) -> bool:
+    """Whether a directory has an index that is not ours, and so not ours to replace."""
+    with suppress(ResultsError, OSError):
+        there = scan_index(target.index_path)
+        return target.form == "directory" and not there.header.format_version and there.stems > 0
+    return False
 
 
 @contextmanager

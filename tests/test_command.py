@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -501,6 +502,22 @@ def test_a_comparison_on_the_output_keeps_what_the_file_behind_it_has(there: Pat
         )
 
     assert (there / "summary").read_bytes().startswith(b"before\n# Arena comparison\n")
+
+
+def test_a_merge_replaces_nothing_that_arena_wrote(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its index names runs that are in no input; beside an input of its own, it is merged as any other."""
+    arena = whole / "arena"
+    arena.mkdir()
+    shutil.copy(whole / "one.json", arena / "of-arena.json")
+    index = '{"total_runs": 1, "run_ids": ["of-arena"]}'
+    (arena / "index.json").write_text(index, encoding="utf-8")
+
+    assert main(["merge", "runs.jsonl", "-o", "arena"]) == 1
+
+    assert "results that Arena wrote are there: merge them, too, or choose another name" in capsys.readouterr().err
+    assert (arena / "index.json").read_text(encoding="utf-8") == index
+    assert main(["merge", "runs.jsonl", "arena", "-o", "arena"]) == 0
+    assert read_index(arena).total_runs == 2
 
 
 @pytest.mark.parametrize(
