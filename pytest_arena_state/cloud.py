@@ -29,7 +29,7 @@ from .errors import ConfigurationError, ResultsError
 from .index import Index
 from .index_reading import index_of
 from .large_media import FOLDER as MEDIA
-from .large_media import folder_of, name_of, names_there
+from .large_media import damage_of, folder_of, name_of, names_there
 from .media_files import files_of, paths_of, relative
 from .naming import is_file_name
 from .redaction import RedactionRules, Redactor
@@ -208,7 +208,8 @@ def _upload_directory(directory: Path, store: Any) -> None:
 
 
 def _upload_media(folder: Path, place: Place) -> None:
-    names = names_there(folder)
+    # A name alone says nothing: the results may be a stranger's, with a link to a file of this machine.
+    names = [name for name in names_there(folder) if not damage_of(folder / name)]
     if names:
         store = _store(place.media)
         _each(lambda name: _put_unless_there(store, name, folder / name), names)

@@ -591,3 +591,18 @@ def test_files_that_runs_point_at_go_with_a_directory(suite: Suite, bucket: Buck
     assert {name for name in bucket.names() if "/sent/" in name} == {"mine/sent/50% #1.png"}
     assert main(["merge", f"{bucket.url}/mine", "-o", str(tmp_path / "all")]) == 0
     assert (tmp_path / "all" / "sent" / "50% #1.png").read_bytes() == PICTURE
+
+
+def test_media_that_are_not_what_they_were_stay_here(suite: Suite, bucket: Bucket) -> None:
+    """Results may be a stranger's, and what is named like media a link to a file of this machine."""
+    bucket.create()
+    suite.write(WITH_MEDIA)
+    suite.run("-n0", "-oarena_media_limit=1000", to="mine.jsonl")
+    folder = suite.path / "mine.jsonl.media"
+    (media,) = folder.iterdir()
+    (suite.path / "secret").write_text("of this machine", encoding="utf-8")
+    (folder / f"{'0' * 64}.txt").symlink_to(suite.path / "secret")
+
+    assert main(["upload", str(suite.path / "mine.jsonl"), f"{bucket.url}/mine.jsonl"]) == 0
+
+    assert {name for name in bucket.names() if "media" in name} == {f"mine.jsonl.media/{media.name}"}
