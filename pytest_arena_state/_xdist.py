@@ -32,6 +32,11 @@ class ControllerHooks:
         channel.setcallback(self._session.receiver(node.workerinput["workerid"]))
         node.workerinput[WORKERINPUT_KEY] = (channel, self._session.for_worker())
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: WorkerController, error: object) -> None:
+        if error:  # and it was not told to end
+            self._session.died.add(node.workerinput["workerid"])
+
 
 class PricesForWorkers:
     """Tells each worker the prices: it may be where the file is not."""

@@ -277,6 +277,7 @@ def merge_session(
     interrupted_by: str = "",
     staged_as: Form | None = None,
     unwritten: Iterable[Mapping[str, str]] | None = None,
+    died: Set[str] = frozenset(),
 ) -> Merged:
     """Merge the journals of one session.
 
@@ -288,6 +289,7 @@ def merge_session(
         staged_as: Go by what processes have staged for results of this form, where that is whole.
         unwritten: What no journal took, each ending in the name of its process; what the session wrote
             down about it when None.
+        died: Workers of which is known that they died, and were not ended with the session.
 
     Raises:
         OSError: The directory cannot be read.
@@ -313,7 +315,7 @@ def merge_session(
     lost_of = _lost_of(merged, noted_losses(directory) if unwritten is None else unwritten)
     chosen: dict[tuple[str, str, int, str, str], tuple[int, str, int, JournalContents, _Conversation]] = {}
     for journal in contents:
-        _account(merged, journal, interrupted_by, lost_of)
+        _account(merged, journal, "" if journal.worker in died else interrupted_by, lost_of)
         for number, conversation in sorted(journal.conversations.items()):
             context = journal.contexts.get(conversation.store, RunContext(worker=journal.worker))
             conversation_id = (
@@ -330,7 +332,8 @@ def merge_session(
     for key in list(chosen):  # emptied on the way: all of it as conversations and as runs is too much
         conversation_id, (_, _, _, journal, conversation) = key[3], chosen.pop(key)
         try:
-            reason = interrupted_by or lost_of.get(journal.worker, "")
+            ended_by = "" if journal.worker in died else interrupted_by
+            reason = ended_by or lost_of.get(journal.worker, "")
             merged.runs.append(_run(journal, conversation, conversation_id, verdicts, reason))
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             # Its records have their checksums, and another program made them.

@@ -113,6 +113,8 @@ class Session:
         self._lost: list[dict[str, str]] = []
         """Records of workers that no disk took; only remembered here."""
         self.interrupted_by = ""
+        self.died: set[str] = set()
+        """Workers that were seen to die, whatever else ended the session early."""
         self._hurried = False
         self.outcome: Outcome | None = None
         self._pid = getpid()
@@ -324,6 +326,7 @@ class Session:
             interrupted_by=self.interrupted_by,
             staged_as=self.target.form,
             unwritten=unwritten,
+            died=self.died,
         )
         for worker in sorted(self._told - set(merged.workers)):
             merged.troubles[f"worker {worker} left no journal"] += 1

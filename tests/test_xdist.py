@@ -162,6 +162,21 @@ def test_what_a_worker_saved_survives_its_death(suite: Suite) -> None:
     assert not (suite.path / "arena-results.journals").exists()
 
 
+@pytest.mark.parametrize("option", ["-x", "--maxfail=1"])
+def test_the_worker_whose_death_ends_the_session_died_and_was_not_interrupted(suite: Suite, option: str) -> None:
+    """It is the failure that somebody with ``-x`` looks for."""
+    suite.write(DIES)
+
+    result = suite.run_apart("-n1", option)
+
+    run = suite.run_named("last-words")
+    assert run.labels["pytest.outcome"] == "crashed"
+    assert run.error == "worker 'gw0' died while it ran test_suite.py::test_dies"
+    completeness = suite.index["completeness"]
+    assert (completeness["crashed"], completeness["interrupted"]) == (1, 0)
+    assert "(1 crashed)" in suite.lines(result)[0]
+
+
 def test_a_worker_that_dies_while_a_fixture_is_set_up_leaves_what_that_saved(suite: Suite) -> None:
     suite.write(
         """
