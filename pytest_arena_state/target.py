@@ -105,6 +105,9 @@ class Target:
             return f"{shown!r} is a file, not a directory"
         if self.form != "directory" and path.is_dir():
             return f"{shown!r} is a directory, not a file"
+        for file in [self.index_path] if self.form == "directory" else [path, self.index_path]:
+            if file.exists() and not file.is_file():  # a named pipe: who opens it waits until somebody writes
+                return f"{str(file)!r} is no file, so {shown!r} cannot be replaced"
         for parent in path.parents:
             if parent.exists():
                 if not parent.is_dir():

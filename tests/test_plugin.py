@@ -813,6 +813,27 @@ def test_results_that_cannot_be_written_change_no_outcome(
     assert suite.path.joinpath("taken").read_text(encoding="utf-8") == "mine"
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+@pytest.mark.parametrize(
+    ("path", "pipe"),
+    [("pipe.json", "pipe.json"), ("pipe.jsonl", "pipe.jsonl"), ("x.jsonl", "x.index.json"), ("x", "x/index.json")],
+)
+def test_a_named_pipe_in_place_of_results_is_neither_read_nor_replaced(suite: Suite, path: str, pipe: str) -> None:
+    """Whoever opens one waits until somebody writes into it, and nobody will."""
+    place = suite.path / pipe
+    place.parent.mkdir(exist_ok=True)
+    os.mkfifo(place)
+    suite.write(README_EXAMPLE)
+
+    suite.load(xdist=False)
+    result = suite.pytester.runpytest_subprocess(f"--arena-results={path}", timeout=60)
+
+    result.assert_outcomes(passed=1)
+    assert result.ret == pytest.ExitCode.OK
+    assert f"is no file, so {path!r} cannot be replaced; 1 run kept" in suite.lines(result)[0]
+    assert place.is_fifo()
+
+
 def test_an_object_that_is_not_json_changes_no_outcome(suite: Suite, run_args: list[str]) -> None:
     suite.write(
         """
