@@ -80,6 +80,7 @@ class SessionHooks(TestHooks):
 
     @pytest.hookimpl(tryfirst=True, optionalhook=True)
     def pytest_xdist_setupnodes(self) -> None:
+        _xdist.require_text(self._config)
         session = self._start()
         if session is not None:
             self._config.pluginmanager.register(_xdist.ControllerHooks(session), "arena_state_controller")

@@ -81,6 +81,22 @@ def is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
 
 
+def require_text(config: pytest.Config) -> None:
+    """See that workers can be told what was asked for: xdist sends them all options, as text.
+
+    Raises:
+        pytest.UsageError: They cannot.
+    """
+    for name in ("results", "html", "markdown", "baseline", "prices"):
+        given = config.getoption(f"arena_{name}")
+        try:
+            str(given).encode()
+        except UnicodeEncodeError:
+            raise pytest.UsageError(
+                f"--arena-{name}: {given!r} is not UTF-8, and xdist can tell its workers nothing else"
+            ) from None
+
+
 def controls_workers(config: pytest.Config) -> bool:
     """Whether this process hands its tests to workers."""
     return config.pluginmanager.hasplugin("dsession")

@@ -129,6 +129,22 @@ def test_the_first_failure_stops_the_workers_and_loses_nothing(suite: Suite) -> 
     assert suite.index["completeness"]["crashed"] == 0
 
 
+@pytest.mark.skipif(os.name == "nt", reason="names of files are text there")
+@pytest.mark.parametrize("option", ["results", "html"])
+def test_a_name_that_workers_cannot_be_told_is_an_error_of_usage(suite: Suite, option: str) -> None:
+    """xdist would stop with an internal error, and the results that were there would be replaced by none."""
+    suite.write(SPREAD)
+    suite.run("-p", "no:xdist")
+    before = suite.index
+
+    result = suite.run_apart("-n1", f"--arena-{option}=caf\udce9.html")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: --arena-{option}: 'caf*udce9.html' is not UTF-8, *"])
+    assert suite.index == before
+    assert sorted(path.name for path in suite.path.glob("*arena*")) == ["arena-results"]
+
+
 # --- workers that die ----------------------------------------------------------------------------
 
 
