@@ -279,6 +279,7 @@ class JournalWriter:
         self.refusals = 0
         """How often a write failed."""
         self.last_error = ""
+        self.last_errno = 0
 
     @property
     def waiting(self) -> int:
@@ -324,6 +325,7 @@ class JournalWriter:
     def _refused(self, error: OSError) -> None:
         self.refusals += 1
         self.last_error = error.strerror or str(error)
+        self.last_errno = error.errno or errno.EIO
 
     def _keep_back(self, line: bytes) -> None:
         if self._kept_back_bytes + len(line) > _KEPT_BACK_LIMIT:

@@ -7,6 +7,7 @@ wrong is counted by kind and named when the session ends.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import zlib
@@ -19,7 +20,7 @@ from os import getpid  # by name, as all that is used in a test: a test may repl
 from typing import TYPE_CHECKING, Any
 
 from . import document
-from ._forks import tell_of_forks
+from ._forks import LossesOfChildren, tell_of_forks
 from ._outside import is_from_outside, is_from_signal
 from ._system import now, now_ns
 from ._times import format_time
@@ -141,7 +142,8 @@ class Recording:
         self._numbers = 0
         self._taking: _Log | None = None
         """What is being written."""
-        self._pid = getpid()
+        self._pid = self._first_pid = getpid()
+        self._children = LossesOfChildren()
         self.troubles: Counter[str] = Counter()
         self._raw_left_out = 0
         self._ended = False
@@ -195,6 +197,8 @@ class Recording:
                 if store.missed:
                     self._make_good(store)
                 self._take(store, change, conversation)
+                if self._pid != self._first_pid:
+                    self._tell_parent()
         except BaseException as error:
             store.missed, self._taking = True, None
             if is_from_outside(error):
@@ -575,6 +579,8 @@ class Recording:
             self._reporter.begin()
             self._reporter.write()
             self._reporter.done()
+            if self._pid == self._first_pid:
+                self._tell_of_children()
             redacted = dict(self.redactor.counts)
             if self._raw_left_out:
                 redacted["raw LLM requests and responses"] = self._raw_left_out
@@ -600,13 +606,27 @@ class Recording:
         # A child must not write into its parent's journal: their records would mix.
         self.writer.abandon()
         self._reporter.forget()
-        self.writer = self._open_writer(f"{self.worker}.{pid}")
+        try:
+            self.writer = self._open_writer(f"{self.worker}.{pid}")
+        except OSError as error:
+            self._children.note(error.errno or errno.EIO)
+            raise
         self._pid = pid  # not before: a child that has no file left now may have one at its next save
         self._begin(forked=True)
         for store in self._stores.values():
             store.announced = False
             # What the parent saved is in its journal; the child writes what it touches, whole.
             store.logs = {}
+
+    def _tell_parent(self) -> None:
+        """A child mostly ends without a word, so what its journal did not take is told at once."""
+        self._children.note(self.writer.last_errno if self.writer.waiting or self.writer.lost else 0)
+
+    def _tell_of_children(self) -> None:
+        for why, count in self._children.reasons().items():
+            self._reporter.go_by_the_journal()  # which the merge reads then
+            what = f"saves of {count:,} forked {'child' if count == 1 else 'children'}"
+            self.writer.append(record_line("lost", dumps({"what": what, "why": why})))
 
 
 def _follows(

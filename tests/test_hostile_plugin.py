@@ -673,6 +673,39 @@ def test_it(arena_run):
     assert not list(suite.path.glob("*.journals"))
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize(
+    ("limit", "why"), [("NOFILE", "Too many open files"), ("FSIZE", "File too large")], ids=["no file", "no room"]
+)
+def test_what_a_forked_child_cannot_keep_is_named(suite: Suite, run_args: list[str], limit: str, why: str) -> None:
+    """A child that gives its rights away has nowhere to write to, not even that it has not."""
+    suite.write(
+        """
+import os, resource
+
+def test_it(arena_store, arena_run):
+    arena_run.user("hello")
+    for _ in range(2):
+        child = os.fork()
+        if not child:
+            allowed = resource.getrlimit(resource.RLIMIT_WHAT)
+            resource.setrlimit(resource.RLIMIT_WHAT, (0, allowed[1]))
+            arena_store.save({"id": "kept later", "messages": [{"role": "user", "content": "one"}]})
+            if _:
+                resource.setrlimit(resource.RLIMIT_WHAT, allowed)
+                arena_store.save({"id": "kept later", "messages": [{"role": "user", "content": "two"}]})
+            os._exit(0)
+        os.waitpid(child, 0)
+""".replace("WHAT", limit)
+    )
+
+    result = suite.run_apart(*run_args)
+
+    result.assert_outcomes(passed=1)
+    assert suite.index["completeness"]["lost"] == [{"what": "saves of 1 forked child", "why": why}]
+    assert suite.said() == {"test_suite.py::test_it": ["hello"], "kept later": ["two"]}
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not tell which files are open")
 def test_a_test_that_closes_every_file(suite: Suite) -> None:
     """Tests of daemons do. The numbers of what was ours are then those of the test's own files."""
