@@ -166,7 +166,9 @@ class SessionHooks(TestHooks):
         if self._failure:
             self._further.append(self._failure)
         if recording.late:
-            self._further.append(f"{plural(recording.late, 'change')} came after the end of the session, and is lost")
+            what = plural(recording.late, "change")
+            end = "is lost" if recording.late == 1 else "are lost"
+            self._further.append(f"{what} came after the end of the session, and {end}")
         further = [recording.redactor.redact_text(line) for line in (*self._reports.troubles, *self._further)]
         return [*lines, *(f"arena: {printable(line)}" for line in further), *self._reports.annotations]
 

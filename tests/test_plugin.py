@@ -1112,6 +1112,25 @@ def test_an_attempt_supersedes_none_of_a_test_that_is_redacted_alike(
     assert (index.successful, index.errors) == (2, 1)
 
 
+@pytest.mark.parametrize(("changes", "told"), [(1, "1 change came"), (2, "2 changes came")])
+def test_changes_after_the_end_are_counted(suite: Suite, changes: int, told: str) -> None:
+    suite.pytester.makeconftest(
+        f"""
+        stores = []
+
+        def pytest_terminal_summary():
+            for n in range({changes}):
+                stores[0].save({{"id": f"late {{n}}", "messages": []}})
+        """
+    )
+    suite.write("from conftest import stores\n\ndef test_it(arena_store): stores.append(arena_store)\n")
+
+    result = suite.run("-p", "no:xdist")
+
+    end = "is lost" if changes == 1 else "are lost"
+    assert suite.lines(result)[1] == f"arena: {told} after the end of the session, and {end}"
+
+
 # --- edits in place -------------------------------------------------------------------------
 
 
