@@ -15,7 +15,7 @@ import functools
 import itertools
 import mmap
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,6 +29,7 @@ from .own import merged
 from .threads import Folded, Thread, Threads
 
 if TYPE_CHECKING:
+    from ..messages import Message
     from ..store import ArenaStateStore
 
 _context: ContextVar[Observation | None] = ContextVar("arena_observation", default=None)
@@ -317,13 +318,11 @@ class Observation:
         """The test and its fixtures are done. Never raises."""
         try:
             with self._lock:
-                self._fold_into_own()
+                captured = self._fold_into_own()
                 for door in sorted({execution.door for execution in self._waiting if not execution.mute}):
                     self.problem(f"{door}: a tool was executed that no captured call asked for")
                 untold = [recorded.call.door for recorded in self._calls if recorded.folded is None]
-                untold += [
-                    str(m.meta[UNTOLD_KEY]) for t in self._threads.all for m in t.messages if UNTOLD_KEY in m.meta
-                ]
+                untold += [str(message.meta[UNTOLD_KEY]) for message in captured if UNTOLD_KEY in message.meta]
                 for door in untold:
                     self.problem(f"{door}: a call was told without its content")
         except Exception as error:  # noqa: BLE001 - the test has its outcome
@@ -337,11 +336,14 @@ class Observation:
             if self in _running:
                 _running.remove(self)
 
-    def _fold_into_own(self) -> None:
+    def _fold_into_own(self) -> list[Message]:
+        """What was captured, as it stands then; the test may have told what no door did."""
         store = self._store
         if store is None:
-            return
+            return []
+        captured: list[Message] = []
         for thread in self._threads.all:
+            messages: Sequence[Message] = thread.messages
             for conversation_id in sorted(self._own):
                 with store._lock:
                     own = store.log_load(conversation_id)
@@ -353,7 +355,10 @@ class Observation:
                     if changed:
                         store._put(conversation_id, changed)
                     store._withdraw(thread.id)
+                messages = together
                 break
+            captured += messages
+        return captured
 
 
 def _moment(nanoseconds: int) -> datetime | None:

@@ -490,6 +490,16 @@ def test_an_answer_that_is_never_told_is_named(observed: Observed) -> None:
     assert observed.troubles == ["span: a call was told without its content"]
 
 
+def test_an_answer_that_only_the_test_tells_is_not_named(observed: Observed) -> None:
+    """What is not captured is taken in one line; the summary must not say then that it is missing."""
+    untold = Message(role="assistant", meta={"untold": "span"}, cost_info=CostInfo(output_tokens=5))
+    observed.observation.call(Call(door="span", history=[Message.user("u1")], answers=[untold]))
+    observed.store.add([Message.user("u1"), Message.assistant("a1")], "test_it")
+
+    assert words(observed.end()) == [("u1", "a1")]
+    assert observed.troubles == []
+
+
 def test_a_call_whose_content_nobody_tells_is_named(observed: Observed) -> None:
     observed.observation.call(Call(door="span", history=[], answers=[], started=10, ended=20))
 
