@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..capture.alignment import forget_made_up, pair
+from ..capture.alignment import MADE_UP, forget_made_up, pair
 from .calls import (
     UNTOLD_KEY,
     Call,
@@ -370,7 +370,11 @@ def _reconsider(thread: Thread, shared: Shared, history: Sequence[Message]) -> l
     """Take results of tools as the model was given them, and answers that nobody told; returns the changed places."""
     changed: list[int] = []
     for place, at in shared:
-        known, again = thread.messages[place], history[at]
+        again = history[at]
+        answered = _as_answered(thread, thread.messages[place], again) if again.tool_calls else None
+        if answered is not None:
+            thread.replace(place, answered)
+        known = thread.messages[place]
         result, given = known.tool_result, again.tool_result
         if UNTOLD_KEY in known.meta:
             thread.replace(place, filled(known, again))
@@ -378,7 +382,25 @@ def _reconsider(thread: Thread, shared: Shared, history: Sequence[Message]) -> l
             thread.replace(place, filled(again, known))
         elif again.reasoning is not None and known.reasoning is None:
             thread.replace(place, known.model_copy(update={"reasoning": again.reasoning}))
-        else:
+        elif answered is None:
             continue
         changed.append(place)
     return changed
+
+
+def _as_answered(thread: Thread, known: Message, again: Message) -> Message | None:
+    """An answer with the ids that a history has for its calls; None where it has no others.
+
+    LiteLLM has two ids for each call of the Responses API: it tells of one, and gives the other to its caller, who
+    answers that.
+    """
+    ids = [call.id for call in again.tool_calls]
+    known_ids = [call.id for call in known.tool_calls]
+    if ids == known_ids or len(ids) != len(known_ids) or not all(id and not MADE_UP.match(id) for id in ids):
+        return None
+    if not {*known_ids} <= {call.id for call in thread.open_calls()}:
+        return None
+    out = known.model_copy(deep=True)
+    for call, id in zip(out.tool_calls, ids, strict=True):
+        call.id = id
+    return out

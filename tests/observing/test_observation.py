@@ -277,6 +277,28 @@ def test_an_execution_waits_for_the_door_that_tells_who_asked(observed: Observed
     assert observed.troubles == []
 
 
+def test_a_call_goes_by_the_id_that_is_answered(observed: Observed) -> None:
+    """LiteLLM tells of the Responses API's `call_id`, and gives the item's own id to its caller."""
+
+    def called(*ids: str) -> Message:
+        return Message(role="assistant", tool_calls=[ToolCall(id=id, name="t") for id in ids])
+
+    asked = Message.user("u1")
+    results = [Message(role="tool", tool_result=ToolResult(id=id, content=id)) for id in ("fc_1", "fc_2")]
+    observed.observation.call(Call(door="a", history=[asked], answers=[called("call_1", "call_2")]))
+    for _ in range(2):
+        history = [asked, called("fc_1", "fc_2"), *results]
+        observed.observation.call(Call(door="a", history=history, answers=[Message.assistant("a1")]))
+        results.append(Message.assistant("a1"))
+        results.append(Message.user("u2"))
+
+    (found,) = words(observed.end())
+    assert found == ("u1", "", "fc_1", "fc_2", "a1", "u2", "a1")
+    _, asking, *answers = observed.store.log_load("test_it")
+    assert [call.id for call in asking.tool_calls] == ["fc_1", "fc_2"]
+    assert [message.tool_result.name for message in answers if message.tool_result] == ["t", "t"]
+
+
 def test_a_call_that_is_told_after_the_next_one_finds_its_place(observed: Observed) -> None:
     """LiteLLM tells from a pool of threads, in any order."""
     observed.call("u1", "a1", "u2", "a2", times=(30, 40), id="r2")
