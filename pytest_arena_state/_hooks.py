@@ -55,6 +55,10 @@ class WorkerHooks(TestHooks):
         self._session.finish(self.interruption or "the worker was stopped")
 
 
+class _TerminatedError(KeyboardInterrupt):
+    """SIGTERM while tests run; no `Exception`, which clients of models take for a broken connection."""
+
+
 class SessionHooks(TestHooks):
     """In the process that the user started: runs the tests, or controls workers that do."""
 
@@ -67,12 +71,13 @@ class SessionHooks(TestHooks):
         self._further: list[str] = []
         self._reports = _reports_of(config)
         self._restore_termination: Callable[[], None] = lambda: None
+        self._tests_run = False
 
     def _start(self) -> Session | None:
         if self._session is None and not self._failure:
             try:
                 self._session = _make_session(self._config)
-                self._restore_termination = termination.install(_end_by_sigterm)
+                self._restore_termination = termination.install(self._end_by_sigterm)
                 self.tests = None if self._session.controls_workers else self._session.tests
             except Exception as error:  # noqa: BLE001 - the tests run without us, and the summary says so
                 self._failure = f"{type(error).__name__}: {error}"
@@ -89,7 +94,19 @@ class SessionHooks(TestHooks):
     def pytest_runtestloop(self) -> Generator[None, object, object]:
         if not self._config.option.collectonly:
             self._start()
-        return (yield)
+        # With `--pdb`, pytest would open its debugger for an interrupt.
+        self._tests_run = not self._config.getoption("usepdb", False)
+        try:
+            return (yield)
+        except _TerminatedError:
+            pytest.exit("SIGTERM", returncode=termination.EXIT_STATUS)
+        finally:
+            self._tests_run = False
+
+    def _end_by_sigterm(self) -> None:
+        if self._tests_run:
+            raise _TerminatedError
+        pytest.exit("SIGTERM", returncode=termination.EXIT_STATUS)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
@@ -194,10 +211,6 @@ def _reports_of(config: pytest.Config) -> ReportsAfterSession:
         github=bool(config.getoption("arena_github") or config.getini("arena_github")),
         baseline=config.getoption("arena_baseline") or "",
     )
-
-
-def _end_by_sigterm() -> None:
-    pytest.exit("SIGTERM", returncode=termination.EXIT_STATUS)
 
 
 def _interruption(session: pytest.Session) -> str:

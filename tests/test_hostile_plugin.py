@@ -819,3 +819,27 @@ def test_three(arena_store): arena_store.add({"messages": [{"role": "user", "con
     assert result.ret == pytest.ExitCode.OK
     assert sorted(suite.rows) == [f"unannounced test {number}" for number in (1, 2, 3)]
     assert "arena: a test ran that pytest did not announce; how it ended is not known (3 times)" in suite.lines(result)
+
+
+def test_sigterm_ends_a_test_that_tries_again_whatever_failed(suite: Suite) -> None:
+    """Clients of models take every exception for a broken connection; a job's end must not be one."""
+    suite.write("""
+import os, signal, time
+
+def test_it(arena_run):
+    arena_run.user("before")
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    except Exception:
+        arena_run.user("again")
+
+def test_next(arena_run):
+    arena_run.user("next")
+""")
+
+    result = suite.run_apart("-p", "no:xdist")
+
+    assert result.ret == 143
+    assert suite.only_run().error == "interrupted: SIGTERM"
+    assert [message.text for message in suite.only_run().messages] == ["before"]
