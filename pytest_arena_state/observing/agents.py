@@ -7,6 +7,7 @@ from datetime import datetime
 from types import ModuleType
 from typing import Any
 
+from .._outside import is_from_signal
 from ..capture import from_messages
 from ..capture.draft import tool_draft
 from ..messages import CostInfo
@@ -46,7 +47,9 @@ class _Events:
                 observation.execution(_execution(span))
             elif kind in _CALLS:
                 observation.call(_call(span, kind))
-        except Exception as error:  # noqa: BLE001 - tools and models of the user's put anything into a span
+        except Exception as error:
+            if is_from_signal(error):
+                raise
             observation.problem(f"{_DOOR}: a span was not understood: {type(error).__name__}: {error}")
 
     def shutdown(self) -> None:

@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from .._forks import prepare_forks, tell_of_forks
+from .._outside import is_from_signal
 from ..capture import told_unmapped
 from .calls import UNTOLD_KEY, Call, Execution, Likeness, all_alike, filled, joined, likeness
 from .memory import Memory
@@ -148,11 +149,11 @@ class Observation:
             thread.of_parent = len(thread.messages)
 
     def call(self, call: Call) -> None:
-        """Take a call. Never raises."""
+        """Take a call. Raises nothing of its own."""
         self._safely(call.door, lambda: self._take(call))
 
     def execution(self, execution: Execution) -> None:
-        """Take the execution of a tool. Never raises."""
+        """Take the execution of a tool. Raises nothing of its own."""
         self._safely(execution.door, lambda: self._execute(execution))
 
     def problem(self, text: str) -> None:
@@ -166,7 +167,9 @@ class Observation:
                     take()
                 else:
                     self._trouble(f"{door}: a call ended after its test and was not captured")
-        except Exception as error:  # noqa: BLE001 - the code under test knows nothing of us
+        except Exception as error:
+            if is_from_signal(error):
+                raise  # such as a time limit's: the code under test must get it
             self.problem(f"{door}: a call was not captured: {type(error).__name__}: {error}")
 
     def _take(self, call: Call) -> None:
@@ -288,7 +291,7 @@ class Observation:
         return name
 
     def make_room(self, conversation_id: str) -> None:
-        """The test itself is about to write messages into a conversation. Never raises."""
+        """The test itself is about to write messages into a conversation. Raises nothing of its own."""
         try:
             with self._lock:
                 if not self.open or conversation_id in self._own:
@@ -300,18 +303,22 @@ class Observation:
                             self._store._truncate(conversation_id)
                             thread.id = ""
                             self._write(thread, list(range(len(thread.messages))))
-        except Exception as error:  # noqa: BLE001 - the test writes, and that must succeed
+        except Exception as error:
+            if is_from_signal(error):
+                raise
             self.problem(f"capture made no room: {type(error).__name__}: {error}")
 
     # --- the end -------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Join what was captured with what the test itself recorded so far. Never raises."""
+        """Join what was captured with what the test itself recorded so far. Raises nothing of its own."""
         try:
             with self._lock:
                 if self.open:
                     self._fold_into_own()
-        except Exception as error:  # noqa: BLE001 - who asks is told what is there
+        except Exception as error:
+            if is_from_signal(error):
+                raise
             self.problem(f"what was captured may be counted twice: {type(error).__name__}: {error}")
 
     def end(self) -> None:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from .._outside import is_from_signal
 from ..capture import UnrecognisedSourceError, from_messages
 from ..capture.draft import tool_draft
 from .calls import UNTOLD_KEY, Call, Execution
@@ -76,7 +77,7 @@ class Spans:
             self._open[key] = _Open(observation, parent)
 
     def end(self, key: Any, span: Any) -> None:
-        """A span ended; it has attributes, times, a status and a scope. Never raises."""
+        """A span ended; it has attributes, times, a status and a scope. Raises nothing of its own."""
         opened = self._open.pop(key, None)
         if opened is None:
             return
@@ -100,7 +101,9 @@ class Spans:
             opened.observation.problem(
                 f"{_door(span)}: messages cannot be read (does OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT cut them?): {error}"
             )
-        except Exception as error:  # noqa: BLE001 - spans hold what anybody put into them
+        except Exception as error:
+            if is_from_signal(error):
+                raise
             opened.observation.problem(f"{_door(span)}: a span was not understood: {type(error).__name__}: {error}")
 
     def settle(self, observation: Observation) -> None:

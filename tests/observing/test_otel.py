@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -315,6 +316,32 @@ def test_an_error_in_a_call_is_in_its_history(observed: Observed) -> None:
 
     (message,) = observed.store.log_load("test_it")
     assert message.meta["call_error"] == "no route"
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there is no SIGALRM")
+@pytest.mark.parametrize("at", ["otel.from_messages", "threads.Threads.take"])
+def test_a_time_limit_that_ends_meanwhile_reaches_the_test(
+    observed: Observed, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    """An alarm's exception is meant for the test, which would run on without its limit."""
+
+    def alarm(*_: object) -> None:
+        raise TimeoutError("limit")
+
+    monkeypatch.setattr(f"pytest_arena_state.observing.{at}", lambda *_: signal.raise_signal(signal.SIGALRM))
+    spans = Spans()
+    sent = json.dumps([{"role": "user", "parts": [{"type": "text", "content": "Where?"}]}])
+    before = signal.signal(signal.SIGALRM, alarm)
+
+    try:
+        spans.begin(1, None)
+        told = {"gen_ai.operation.name": "chat", "gen_ai.input.messages": sent, "gen_ai.output.messages": sent}
+        with pytest.raises(TimeoutError):
+            spans.end(1, SimpleNamespace(attributes=told, start_time=1, end_time=2))
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+    assert observed.troubles == []
 
 
 def test_an_answer_of_which_nothing_is_told_is_named(observed: Observed) -> None:
