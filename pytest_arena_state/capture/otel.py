@@ -3,7 +3,8 @@
 A span gives the instructions, what went in and what came out, with its usage and ids; an ended
 one also how long the call took. A span of a tool's execution gives the tool's result. Message
 attributes are JSON text, which a limit on attributes may have cut: then they cannot be read. Of several
-choices the first is the message; further ones are kept in ``meta.further_choices``.
+choices the first is the message; further ones are kept in ``meta.further_choices``. Calls that an answer
+holds with their results are of tools that the provider ran itself, and kept as unmapped parts.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _READ = (
     "logfire.json_schema", "logfire.msg",
 )  # fmt: skip
 _BLOCKS = {"text", "image", "document", "audio"}
+_OF_TOOLS = ("tool_call", "tool_call_response")
 _USAGE = "gen_ai.usage."
 
 
@@ -188,9 +190,13 @@ def _read_message(item: dict[str, Any]) -> list[Draft]:
     role = text(item.get("role"))
     draft = Draft({"developer": "system", "tool": "user"}.get(role, role))
     results = []
-    for part in mappings(item.get("parts")):
+    parts = mappings(item.get("parts"))
+    served = _served(parts) if draft.role == "assistant" else frozenset[str]()
+    for part in parts:
         kind = part.get("type")
-        if kind == "tool_call":
+        if kind in _OF_TOOLS and text(part.get("id")) in served:
+            draft.keep(part)
+        elif kind == "tool_call":
             draft.call(part.get("id"), part.get("name"), part.get("arguments"))
             draft.detail_call(part, ("type", "id", "name", "arguments"))
         elif kind == "tool_call_response":
@@ -205,6 +211,14 @@ def _read_message(item: dict[str, Any]) -> list[Draft]:
     drafts[-1].note(name=item.get("name"))
     drafts[-1].note_rest(item, ("role", "parts", "finish_reason", "name"))
     return drafts
+
+
+def _served(parts: list[dict[str, Any]]) -> frozenset[str]:
+    """The ids of calls that an answer holds with their results: of tools that the provider ran itself."""
+    called, returned = (
+        {id for part in parts if part.get("type") == kind and (id := text(part.get("id")))} for kind in _OF_TOOLS
+    )
+    return frozenset(called & returned)
 
 
 def _result_draft(output: Any, **of_a_tool: Any) -> Draft:

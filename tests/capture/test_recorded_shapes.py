@@ -176,6 +176,20 @@ def test_cached_tokens_may_stand_in_the_raw_usage_of_a_span_alone(
     assert (cost.input_tokens, cost.cached_tokens, reasoning) == counts
 
 
+def test_a_tool_that_the_provider_ran_is_part_of_its_answer() -> None:
+    """Anthropic's spans tell of a search in the answer itself; the test's own record of it must be the same answer."""
+    call = {"type": "tool_call", "id": "srv_1", "name": "web_search", "arguments": {"query": "Bern"}}
+    result = {"type": "tool_call_response", "id": "srv_1", "response": [{"type": "web_search_result", "url": "u"}]}
+    parts = [{"type": "text", "content": "I look."}, call, result, {"type": "text", "content": "So it is."}]
+    told = {"gen_ai.output.messages": [{"role": "assistant", "parts": parts}], "gen_ai.usage.input_tokens": 7}
+
+    (message,) = from_messages({**told, "anthropic.message.stop_reason": "end_turn"})
+
+    assert (message.content, message.tool_calls, message.finish_reason) == ("I look.So it is.", [], "stop")
+    assert message.meta["unmapped_parts"] == [call, result]
+    assert message.cost_info is not None
+
+
 def test_a_tool_span_gives_the_result() -> None:
     attributes = {
         "gen_ai.operation.name": "execute_tool",
