@@ -163,19 +163,25 @@ def _give_up(value: object, problems: Problems, where: str, why: str) -> str:
     return shortened(value)
 
 
-_spent: list[float] = [0]  # of the value that is converted; two threads at once may end a little early or late
+class _Spent(threading.local):
+    """On the value that a thread is converting."""
+
+    containers: float = 0
+
+
+_spent = _Spent()
 
 
 def _is_too_much(more: int, path: tuple[int, ...]) -> bool:
     # A few containers that hold each other many times over are more than any memory takes, written out.
-    _spent[0] = spent = _spent[0] + more if path else more
+    _spent.containers = spent = _spent.containers + more if path else more
     return spent > _MOST
 
 
 def _cut_off(value: object, problems: Problems, where: str) -> str:
-    if _spent[0] == math.inf:
+    if _spent.containers == math.inf:
         return "..."
-    _spent[0] = math.inf  # one problem for all that follows
+    _spent.containers = math.inf  # one problem for all that follows
     return _give_up(value, problems, where, f"over {_MOST:,} containers with all before it")
 
 

@@ -426,7 +426,7 @@ def test_details_that_are_no_map_are_kept_all_the_same() -> None:
     metadata = run._store.get_arena_state("a").run_metadata
     assert metadata is not None
     assert metadata.conv_assertions_results[0].details == {"details": "text"}
-    assert run.messages[0].validations[0].details == {"details": ["too long"]}
+    assert run.messages[0].validations[1].details == {"details": ["too long"]}
 
 
 def test_a_check_whose_name_is_no_text_does_not_fail_the_test() -> None:

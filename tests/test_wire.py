@@ -850,6 +850,26 @@ def test_the_next_value_is_whole_again(monkeypatch: pytest.MonkeyPatch) -> None:
     assert problems == []
 
 
+def test_what_is_too_much_in_one_thread_is_whole_in_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may take turns anywhere; here one comes while the other asks an object for what is in it."""
+    monkeypatch.setattr("pytest_arena_state._wire._MOST", 1000)
+    other: list[Any] = []
+
+    class Asking(dict[str, Any]):
+        def items(self) -> Any:
+            other.clear()
+            thread = threading.Thread(target=lambda: other.append(jsonable({"a": [1, {"b": []}]})))
+            thread.start()
+            thread.join()
+            return super().items()
+
+    problems: list[str] = []
+    jsonable({"first": [[]] * 600, "asking": Asking(), "last": [[]] * 600}, problems, "meta")
+
+    assert other == [{"a": [1, {"b": []}]}]
+    assert [problem.partition("[")[0] for problem in problems] == ["meta.last"]
+
+
 def test_a_save_of_what_swells_ends_however_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytest_arena_state._wire._MOST", 1000)
     monkeypatch.setattr("pytest_arena_state.store._LARGE", 1000)  # what was cut off is larger than that
