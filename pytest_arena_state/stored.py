@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .pieces import Where
 
 _NAMED = 3  # things that an error names
+_LINES = (".jsonl", ".ndjson")  # a report of runs as lines may have these, too
 
 
 def index_file(path: Path) -> Path:
@@ -58,8 +59,9 @@ def open_results(path: str | Path) -> StoredResults:
         raise ResultsError(name, nothing_there(file))
     if not file.is_file():
         raise ResultsError(name, "a file or a directory was wanted, it is a pipe or a device: results are read twice")
-    if form_of(file) == "jsonl":
-        scan = scan_index(index_file(file)) if index_file(file).exists() else IndexScan()
+    if form_of(file) == "jsonl" or file.suffix.lower() in _LINES:
+        index = index_file(file)
+        scan = scan_index(index) if index != file and index.exists() else IndexScan()
         lines = partial(of_lines, file)
         return StoredResults(name, "jsonl", scan.header, partial(named, lines, scan), scan, lines, file)
     return _open_document(file, name)

@@ -316,6 +316,17 @@ def test_every_report_is_written_by_its_ending(session: Session, tmp_path: Path,
     assert "shared-2" in (tmp_path / f"report.{ending}").read_text(encoding="utf-8") or ending in ("html",)
 
 
+@pytest.mark.parametrize("name", ["runs.jsonl", "runs.ndjson", "RUNS.JSONL"])
+def test_a_report_of_lines_is_read_again(session: Session, tmp_path: Path, name: str) -> None:
+    path = session("a", "out")
+
+    assert main(["report", str(path), "-o", str(tmp_path / name)]) == 0
+
+    assert load_results(tmp_path / name) == load_results(path)
+    assert main(["validate", str(tmp_path / name)]) == 0
+    assert main(["compare", str(path), str(tmp_path / name), "--fail-on=missing,new-failures"]) == 0
+
+
 def test_a_session_writes_the_reports_that_were_asked_for(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
