@@ -92,7 +92,9 @@ def read_media(results: str | Path, media: MediaContent) -> bytes:
     """
     if media.data:
         try:
-            return base64.b64decode(media.data)
+            # Some write it with line breaks, and some in the letters for URLs; anything else would be passed over.
+            plain = "".join(media.data.split()).replace("-", "+").replace("_", "/")
+            return base64.b64decode(plain, validate=True)
         except ValueError as error:
             raise ResultsError(str(results), f"its media are not base64: {error}") from None
     where = media.file_path or media.storage_reference or media.url or ""

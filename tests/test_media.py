@@ -32,6 +32,8 @@ from pytest_arena_state.shards import merge
 from pytest_arena_state.validation import validate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.conftest import Suite
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
@@ -494,6 +496,17 @@ def test_a_merge_takes_media_from_the_shard_that_has_them_whole(suite: Suite, ou
 
     assert outcome.problems == []
     assert (suite.path / output / "media" / NAME).read_bytes() == PICTURE
+
+
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.encodebytes, base64.urlsafe_b64encode])
+def test_media_in_a_run_are_read_in_every_spelling_of_base64(tmp_path: Path, encode: Callable[[bytes], bytes]) -> None:
+    """Runs come from anywhere: a picture that is another one than was sent would be worse than an error."""
+    media = MediaContent(mime_type="image/png", data=encode(PICTURE).decode())
+
+    assert read_media(tmp_path, media) == PICTURE
+    for data in ("%%%%", "data:,abcd", "abc"):
+        with pytest.raises(ResultsError, match="its media are not base64"):
+            read_media(tmp_path, MediaContent(mime_type="image/png", data=data))
 
 
 @pytest.mark.parametrize("name", ["out", "out.jsonl"])
