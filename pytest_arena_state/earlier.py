@@ -33,14 +33,14 @@ def marks(target: Target, index: Index) -> dict[str, str]:
 
 def _mark(target: Target, stem: str, row: IndexRow | None) -> str:
     if target.form == "directory":
-        return _version(target.path / f"{stem}.json")
+        return version_of(target.path / f"{stem}.json")
     if row is None:
         return ""
     # Where no time passed, rows tell nothing by themselves; what is behind the space counts if nothing better is known.
-    return digest(row.to_json()) if row.duration_ns else f"{digest(row.to_json())} {_version(target.path)}"
+    return digest(row.to_json()) if row.duration_ns else f"{digest(row.to_json())} {version_of(target.path)}"
 
 
-def _version(path: Path) -> str:
+def version_of(path: Path) -> str:
     """Something that is another one when a file was replaced; empty where there is none."""
     try:
         found = path.stat()
@@ -110,4 +110,4 @@ def _bodies(path: Path, target: Target, stems: Set[str]) -> dict[str, str]:
     return found
 
 
-__all__ = ["keep", "marks", "still_there"]
+__all__ = ["keep", "marks", "still_there", "version_of"]

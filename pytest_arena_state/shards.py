@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from pydantic import ValidationError
 
-from . import document, results
+from . import document, earlier, results
 from ._text import plural
 from ._wire import JSON, dumps, jsonable, loads
 from .errors import ResultsError
@@ -93,7 +93,9 @@ def merge(paths: Sequence[str | Path], output: str | Path, *, fail_on_conflict: 
     problem = target.check()
     if problem:
         raise ResultsError(str(output), problem)
-    if _is_of_arena(target) and not any(Path(path).absolute() == target.path for path in paths):
+    in_place = any(Path(path).absolute() == target.path for path in paths)
+    before = earlier.version_of(target.index_path)
+    if _is_of_arena(target) and not in_place:
         raise ResultsError(str(output), "results that Arena wrote are there: merge them, too, or choose another name")
     require(target.packing)
     with _scratch(target) as scratch:
@@ -109,6 +111,8 @@ def merge(paths: Sequence[str | Path], output: str | Path, *, fail_on_conflict: 
             if fail_on_conflict and outcome.conflicts:
                 raise ResultsError(str(output), f"different runs have one name: {', '.join(names[:_NAMED])}")
             with results.publish_lock(target):
+                if in_place and earlier.version_of(target.index_path) != before:
+                    raise ResultsError(str(output), "somebody has published there since it was read: merge again")
                 _write(outcome, table, scratch)
                 outcome.media_problems += media.copy()
         return outcome

@@ -429,6 +429,32 @@ def test_a_session_that_is_recovered_twice_is_there_once(tmp_path: Path, form: s
     assert merge([tmp_path / form], tmp_path / "merged").problems == []
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_a_merge_into_its_own_input_loses_nothing_that_came_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """What is merged was read before, without the lock: a session would wait for it too long."""
+    publish(tmp_path / form, "old")
+    publish(tmp_path / "more", "more")
+    session = begin(tmp_path / form)
+    lock = results_module.publish_lock
+
+    def late(target: Target) -> Any:
+        monkeypatch.setattr(results_module, "publish_lock", lock)
+        say(session, "new")
+        session.finish()
+        return lock(target)
+
+    monkeypatch.setattr(results_module, "publish_lock", late)
+
+    with pytest.raises(ResultsError, match="somebody has published there since it was read: merge again"):
+        merge([tmp_path / form, tmp_path / "more"], tmp_path / form)
+
+    assert sorted(said(tmp_path / form)) == ["new"]
+    merge([tmp_path / form, tmp_path / "more"], tmp_path / form)
+    assert sorted(said(tmp_path / form)) == ["more", "new"]
+
+
 # --- what others wrote ---------------------------------------------------------------------------
 
 
