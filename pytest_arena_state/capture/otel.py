@@ -34,6 +34,7 @@ _READ = (
 )  # fmt: skip
 _BLOCKS = {"text", "image", "document", "audio"}
 _OF_TOOLS = ("tool_call", "tool_call_response")
+_SERVED = {"server_tool_call", "server_tool_call_response"}
 _USAGE = "gen_ai.usage."
 
 
@@ -105,11 +106,15 @@ def _read_attributes(item: dict[str, Any]) -> list[Message]:
 
 
 def _with_calls(pieces: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The pieces of an answer, each with the calls of tools that follow it alone, as OpenAI's responses are read."""
+    """The pieces of an answer, as OpenAI's responses are read.
+
+    Calls that stand alone join the piece before them; what the provider's own tools did says nothing by itself.
+    """
     out: list[dict[str, Any]] = []
     for piece in pieces:
         goes_on = out and out[-1].get("role") == piece.get("role") == "assistant"
-        if goes_on and kinds(piece.get("parts")) == {"tool_call"}:
+        told = kinds(piece.get("parts"))
+        if goes_on and (told == {"tool_call"} or told <= _SERVED or kinds(out[-1].get("parts")) <= _SERVED):
             out[-1] = {**out[-1], **piece, "parts": [*listed(out[-1].get("parts")), *listed(piece["parts"])]}
         else:
             out.append(piece)
@@ -124,7 +129,7 @@ def _are_choices(told: list[dict[str, Any]], item: dict[str, Any]) -> bool:
     if asked is not None:
         return bool(len(told) == asked)
     # OpenInference gives each call of a tool a message, and each message a reason.
-    called = any("tool_call" in kinds(message.get("parts")) for message in told)
+    called = any({"tool_call", *_SERVED} & kinds(message.get("parts")) for message in told)
     reasons = listed(item.get("gen_ai.response.finish_reasons"))
     reasons = reasons or [message for message in told if message.get("finish_reason")]
     return len(told) == len(reasons) and not called
@@ -194,7 +199,7 @@ def _read_message(item: dict[str, Any]) -> list[Draft]:
     served = _served(parts) if draft.role == "assistant" else frozenset[str]()
     for part in parts:
         kind = part.get("type")
-        if kind in _OF_TOOLS and text(part.get("id")) in served:
+        if kind in _OF_TOOLS and (part.get("builtin") is True or text(part.get("id")) in served):
             draft.keep(part)
         elif kind == "tool_call":
             draft.call(part.get("id"), part.get("name"), part.get("arguments"))

@@ -190,6 +190,36 @@ def test_a_tool_that_the_provider_ran_is_part_of_its_answer() -> None:
     assert message.cost_info is not None
 
 
+def test_a_result_that_pydantic_ai_marks_as_the_providers_own_is_part_of_the_answer() -> None:
+    """Its spans tell of the result without the call."""
+    result = {"type": "tool_call_response", "id": "s", "name": "web_search", "builtin": True, "result": [{"url": "u"}]}
+    parts = [{"type": "text", "content": "I look."}, result, {"type": "text", "content": "So it is."}]
+
+    (message,) = from_messages({"gen_ai.output.messages": [{"role": "assistant", "parts": parts}]})
+
+    assert (message.role, message.content, message.meta["unmapped_parts"]) == (
+        "assistant",
+        "I look.So it is.",
+        [result],
+    )
+
+
+def test_what_the_providers_tools_did_is_no_message_of_its_own() -> None:
+    """OpenAI's instrumentation tells of each item of a response in a piece, and gives each a reason to end."""
+    search, run = ({"type": "server_tool_call", "id": id, "server_tool_call": {"type": id}} for id in ("ws", "ci"))
+    said = {"type": "text", "content": "So it is."}
+    call = {"type": "tool_call", "id": "c1", "name": "t", "arguments": {}}
+    told = [
+        {"role": "assistant", "parts": [part], "finish_reason": "stop"} for part in (search, run, said, search, call)
+    ]
+
+    (message,) = from_messages({"gen_ai.output.messages": told, "gen_ai.response.finish_reasons": ["stop"] * 5})
+
+    assert message.content == "So it is."
+    assert [each.id for each in message.tool_calls] == ["c1"]
+    assert message.meta["unmapped_parts"] == [search, run, search]
+
+
 def test_a_tool_span_gives_the_result() -> None:
     attributes = {
         "gen_ai.operation.name": "execute_tool",
