@@ -209,7 +209,25 @@ def joins(chunks: list[Any]) -> list[Any] | None:
                 _add_part(known["content"]["parts"], part)
     for whole in found.values():
         whole["candidates"] = [whole["candidates"][index] for index in sorted(whole["candidates"])]
-    return list(found.values()) or None
+    responses = list(found.values())
+    _keep_results(responses)
+    return responses or None
+
+
+def _keep_results(responses: list[dict[str, Any]]) -> None:
+    """Of the histories that responses repeat, keep what functions returned before each; the rest was streamed.
+
+    The SDK goes on to append to the history that it gave.
+    """
+    key = "automatic_function_calling_history"
+    history = max((mappings(response.get(key)) for response in responses), key=len, default=[])
+    results = [content for content in history if _holds_result(content)]
+    for response in reversed(responses[1:]):
+        response[key] = [results.pop()] if results else []
+
+
+def _holds_result(content: dict[str, Any]) -> bool:
+    return any(snaked(part).get("function_response") for part in listed(content.get("parts")))
 
 
 def _add_part(parts: list[Any], given: Any) -> None:

@@ -65,6 +65,38 @@ def test_streamed_chunks_tell_the_same(source: str, shape: Shape, told: Told, ex
     assert [told(messages) for messages in found] == [[entry] for entry in wanted]
 
 
+@pytest.mark.parametrize("grows", [True, False])
+def test_a_stream_that_calls_functions_by_itself_tells_each_turn_once(grows: bool) -> None:
+    """Each of its responses repeats what was streamed before it, in as many contents as there were chunks."""
+    question = {"role": "user", "parts": [{"text": "Weather?"}]}
+    thought = {"role": "model", "parts": [{"text": "Hm."}]}
+    call = {"role": "model", "parts": [{"function_call": {"name": "look", "args": {"city": "Bern"}}}]}
+    result = {"role": "user", "parts": [{"function_response": {"name": "look", "response": {"result": "sunny"}}}]}
+    usage = {"prompt_token_count": 9, "candidates_token_count": 2}
+
+    def chunk(id: str, content: dict[str, Any], **more: Any) -> dict[str, Any]:
+        return {"response_id": id, "candidates": [{"content": content, "index": 0}], **more}
+
+    history = [question, thought, call, result]
+    whole = [*history, call, result]
+    again = {"automatic_function_calling_history": whole, "usage_metadata": usage}
+    # The SDK's own history grows while the stream is read; a dump of it does not.
+    found = collect(
+        [
+            chunk("r1", thought),
+            chunk("r1", call, usage_metadata=usage),
+            chunk("r2", call, automatic_function_calling_history=whole if grows else history, usage_metadata=usage),
+            chunk("r3", {"role": "model", "parts": [{"text": "Sunny."}]}, **again),
+        ]
+    )
+
+    assert [message.role for message in found] == ["assistant", "tool", "assistant", "tool", "assistant"]
+    assert [call.id for message in found for call in message.tool_calls] == [
+        message.tool_result.id for message in found if message.tool_result is not None
+    ]
+    assert sum(message.cost_info.input_tokens for message in found if message.cost_info is not None) == 27
+
+
 def test_events_of_pydantic_ai_tell_what_was_said(shape: Shape, told: Told, expected: Expected) -> None:
     (stream,) = shape("pydantic_ai")["streams"]
 
