@@ -12,6 +12,7 @@ import pytest
 
 from . import _budgets, _xdist
 from ._text import as_text
+from ._wire import told
 from .errors import ConfigurationError
 from .price_file import PriceFile
 from .prices import Prices
@@ -144,7 +145,7 @@ def _marker(item: pytest.Item, tests: TestRecorder) -> dict[str, Any]:
             labels = {**(mark.kwargs.get("labels") or {}), **labels}
         metadata = RunMetadata.model_validate({**merged, "labels": {k: as_text(v) for k, v in labels.items()}})
     except (TypeError, ValueError) as error:
-        tests.recording.trouble(f"arena marker of {plain_nodeid(item)}: {error}")
+        tests.recording.trouble(f"arena marker of {plain_nodeid(item)}: {told(error)}")
         return {}
     always = RunMetadata().to_dict()
     return {key: value for key, value in metadata.to_dict().items() if always.get(key) != value}

@@ -744,3 +744,14 @@ def _model_within(annotation: Any) -> type[WireModel] | None:
         if found is not None:
             return found
     return None
+
+
+def told(error: Exception) -> str:
+    """An error in words; pydantic's own have each value cut in the middle, and half a key is not known as one."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return "; ".join(
+        f"{'.'.join(map(str, each['loc']))}: {each['msg']}"
+        + (f", not {type(each['input']).__name__}" if each["msg"].startswith("Input should") else "")
+        for each in error.errors(include_url=False)
+    )

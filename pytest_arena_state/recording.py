@@ -24,7 +24,7 @@ from ._forks import LossesOfChildren, tell_of_forks
 from ._outside import is_from_outside, is_from_signal
 from ._system import now, now_ns
 from ._times import format_time
-from ._wire import dumps, loads
+from ._wire import dumps, loads, told
 from .journal import JOURNAL_VERSION, JournalWriter, last_places, record_line, record_parts, this_host
 from .models import RunResult
 from .reporting import EndedRun, Reporter, compose
@@ -521,7 +521,7 @@ class Recording:
             if is_from_signal(error):
                 raise
             # Somebody's hook may raise anything.
-            self.trouble(f"pytest_arena_run raised {type(error).__name__}: {error}")
+            self.trouble(f"pytest_arena_run raised {type(error).__name__}: {told(error)}")
             return composed
         slim = bool(log.slim)
         messages = [dumps(message) for message in wire["Messages"]]

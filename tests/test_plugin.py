@@ -558,6 +558,28 @@ def test_a_wrong_value_in_a_marker_costs_the_test_nothing(suite: Suite) -> None:
     assert suite.said() == {"test_suite.py::test_it": ["hello"]}
 
 
+def test_a_wrong_value_is_named_without_a_piece_of_it(suite: Suite) -> None:
+    """Of a long value pydantic shows both ends, and half a key is not known as one."""
+    key = "gh" + "p_" + "F4kE" * 9
+    suite.pytester.makeconftest(f"def pytest_arena_run(run):\n    run.labels['keys'] = ['first', {key!r}]")
+    suite.write(
+        f"""
+        import pytest
+
+        @pytest.mark.arena(scenario_id=["first", {key!r}])
+        def test_it(arena_run):
+            arena_run.user("hello")
+        """
+    )
+
+    result = suite.run()
+
+    assert suite.lines(result)[1:] == [
+        "arena: arena marker of test_suite.py::test_it: scenario_id: Input should be a valid string, not list",
+        "arena: pytest_arena_run raised ValidationError: labels.keys: Input should be a valid string, not list",
+    ]
+
+
 @pytest.mark.parametrize("labels", ["None", "'critical'", "['critical']"])
 def test_labels_of_a_marker_that_are_none_cost_the_test_nothing(suite: Suite, labels: str) -> None:
     suite.write(
