@@ -124,13 +124,8 @@ class SessionHooks(TestHooks):
         try:
             if session is not None and session.outcome is None:
                 session.interrupted_by = interruption
-                self._reports.remember()
-                with termination.held_back(session.hurry):
-                    outcome = session.finish()
-                if outcome.totals is not None:
-                    self._reports.write(session.target)
-                    self._tell_hooks(session.target)
-                    session.upload()
+                with session.umask_of_the_user():
+                    self._publish(session)
         except (KeyboardInterrupt, pytest.exit.Exception) as error:
             self._reports.cut_short(name_of_interruption(error))
             if isinstance(error, KeyboardInterrupt):  # all is published: no reason to show where in our code it came
@@ -138,6 +133,15 @@ class SessionHooks(TestHooks):
             raise
         finally:
             self._restore_termination()
+
+    def _publish(self, session: Session) -> None:
+        self._reports.remember()
+        with termination.held_back(session.hurry):
+            outcome = session.finish()
+        if outcome.totals is not None:
+            self._reports.write(session.target)
+            self._tell_hooks(session.target)
+            session.upload()
 
     def _tell_hooks(self, target: Target) -> None:
         hook = self._config.hook.pytest_arena_results

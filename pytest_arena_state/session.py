@@ -12,9 +12,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from os import fsdecode, fsencode, getpid  # by name, as what removes folders: a test may replace what the module has
+from os import fsdecode, fsencode, getpid, umask  # by name, as `rmtree`: a test may replace what the module has
 from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING, Any
@@ -118,6 +118,8 @@ class Session:
         self._hurried = False
         self.outcome: Outcome | None = None
         self._pid = getpid()
+        self._umask = umask(0o077)  # nobody tells it, but for another
+        umask(self._umask)
 
     def _begin(self, redactor: Redactor, on_run: Callable[[RunResult], None] | None) -> None:
         """Begin the journal, beside the results or else where there is room for it."""
@@ -269,6 +271,15 @@ class Session:
                 self.directory = self._make_directory_elsewhere()
             for journal in (*self._own, *self._far.values()):
                 journal.path = self.directory / journal.path.name
+
+    @contextmanager
+    def umask_of_the_user(self) -> Iterator[None]:
+        """Make files as they were made when the session began: a test may have left nobody a right to its files."""
+        left = umask(self._umask)
+        try:
+            yield
+        finally:
+            umask(left)
 
     def hurry(self) -> None:
         """Wait no longer for workers; to be called at any time, also by a handler of signals."""

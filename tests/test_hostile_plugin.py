@@ -650,6 +650,19 @@ def test_it(arena_run, pytestconfig):
     assert [run.messages[0].content for run in suite.runs("recovered")] == ["hello"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such rights")
+def test_the_umask_that_a_test_leaves_is_not_that_of_the_results(suite: Suite) -> None:
+    """An artifact that only its owner may read is not uploaded, and a lock that nobody may open locks for ever."""
+    suite.write("import os\n\ndef test_it(arena_run):\n    arena_run.user('hello')\n    os.umask(0o777)\n")
+    suite.pytester.makeconftest("import os\n\ndef pytest_unconfigure(): assert os.umask(0) == 0o777")
+
+    result = suite.run_apart("-p", "no:xdist", "--arena-html=arena.html", to="arena-results.jsonl")
+
+    assert result.ret == pytest.ExitCode.OK
+    modes = {path.stat().st_mode for path in suite.path.glob("arena*")}
+    assert modes == {(suite.path / "test_suite.py").stat().st_mode}
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_child_that_gets_out_of_its_test_says_nothing_of_the_session(suite: Suite) -> None:
     """`sys.exit` there ends no process: pytest takes it for a failure, and the child runs what follows."""
