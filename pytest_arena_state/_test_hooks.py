@@ -232,9 +232,11 @@ class TestHooks:
         if running is not item:
             nodeid = item.nodeid
             self._running.test = self._latest = (item, nodeid)
-        if self.tests is not None and self.tests.beginning(nodeid) is None:
-            # pytest-rerunfailures counts across workers that died.
-            at_least = item.__dict__.get("execution_count", 1)
+        if self.tests is None:
+            return
+        # pytest-rerunfailures counts across workers that died, and tells before the set-up.
+        at_least = item.__dict__.get("execution_count", 1)
+        if at_least != 1 or self.tests.beginning(nodeid) is None:
             self.tests.begin(nodeid, plain_nodeid(item), at_least=at_least if isinstance(at_least, int) else 1)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

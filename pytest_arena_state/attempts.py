@@ -130,6 +130,7 @@ class TestRecorder:
         """
         attempt = self.beginning(key)
         if attempt is not None:
+            self._counts[key] = attempt.number = max(attempt.number, at_least)
             return attempt
         self.close(key, run_again=True)
         number = max(self._counts.get(key, 0) + 1, at_least)

@@ -241,6 +241,25 @@ def test_a_test_that_is_run_again_after_its_worker_died_counts_once(suite: Suite
     assert sorted((row["status"], row["superseded"]) for row in rows) == [("error", True), ("passed", False)]
 
 
+def test_of_a_test_whose_worker_dies_every_time_the_last_attempt_counts(suite: Suite) -> None:
+    suite.write(
+        """
+        import os
+
+        def test_it(arena_store, request):
+            arena_store.save({"id": "run", "messages": []})
+            # A question to the controller: once it answers, it knows that this test may be run again.
+            assert request.config.failures_db.get_test_reruns(request.node.nodeid) == 2
+            os._exit(1)
+        """
+    )
+
+    suite.run_apart("-n1", "--reruns=2", plugins=["rerunfailures"])
+
+    attempts = [(row["labels"]["pytest.attempt"], row["superseded"]) for row in suite.index["runs"]]
+    assert attempts == [("1", True), ("2", True), ("3", False)]
+
+
 def test_an_alone_process_that_dies_leaves_its_journal_to_the_next(suite: Suite) -> None:
     """Nobody is left to publish; the next session recovers the runs as its own and says so."""
     suite.write(DIES)
