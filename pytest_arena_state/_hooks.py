@@ -263,9 +263,25 @@ def _require_libraries(config: pytest.Config) -> None:
     except ConfigurationError as error:
         name = "--arena-results" if config.getoption("arena_results") else "arena_results"
         raise pytest.UsageError(f"{name}: {error}") from None
+
+
+def _check_reports(config: pytest.Config) -> None:
+    """See that each report has a file of its own."""
+    from .target import is_url, place_of
+
+    taken: dict[Path, str] = {}
+    with suppress(ValueError):  # of a path without a name, which the session complains about
+        target = _target(config)
+        taken = dict.fromkeys((target.path, target.index_path), "the results")
     for name in ("html", "markdown"):
-        if is_url(config.getoption(f"arena_{name}")):
+        given = config.getoption(f"arena_{name}")
+        if not given:
+            continue
+        if is_url(given):
             raise pytest.UsageError(f"--arena-{name}: a report is written to a disk, not to an object store")
+        owner = taken.setdefault(place_of(given, config.invocation_params.dir).absolute(), f"--arena-{name}")
+        if owner != f"--arena-{name}":
+            raise pytest.UsageError(f"--arena-{name}: {given!r} is the file of {owner}; choose another one")
 
 
 def _media_limit(config: pytest.Config) -> int:
@@ -377,6 +393,7 @@ def register(config: pytest.Config) -> None:
             return
     else:
         _require_libraries(config)
+        _check_reports(config)
         _media_limit(config)
         _check_redaction(config)
         hooks = SessionHooks(config)

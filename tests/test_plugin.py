@@ -1275,6 +1275,18 @@ def test_it(request):
             ["--arena-results=out", "--arena-markdown=s3://bucket/a.md"],
             "--arena-markdown: a report is written to a disk",
         ),
+        (
+            ["--arena-results=out.jsonl", "--arena-html=./out.jsonl"],
+            "--arena-html: './out.jsonl' is the file of the results; choose another one",
+        ),
+        (
+            ["--arena-results=out", "--arena-markdown=out/index.json"],
+            "--arena-markdown: 'out/index.json' is the file of the results",
+        ),
+        (
+            ["--arena-results=out", "--arena-html=report", "--arena-markdown=report"],
+            "--arena-markdown: 'report' is the file of --arena-html",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said_before_the_first_test(suite: Suite, arguments: list[str], said: str) -> None:
