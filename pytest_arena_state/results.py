@@ -86,6 +86,8 @@ def publish_lock(target: Target) -> Iterator[None]:
         try:
             witness = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except FileNotFoundError:
+            if time.monotonic() > deadline:
+                raise  # it is a link that leads nowhere
             continue  # a session that just finished removed the folder
         locks = FileLock(path), SoftFileLock(f"{path}.soft")
         try:  # around everything: a Ctrl-C may come as soon as it is locked

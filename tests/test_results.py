@@ -717,6 +717,18 @@ def test_a_lock_that_is_not_given_back_is_no_reason_to_wait_for_ever(
     assert Path(outcomes[0].kept).is_dir()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links are for administrators there")
+def test_a_lock_that_cannot_be_made_is_no_reason_to_try_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = begin(tmp_path / "out")
+    say(session, "a")
+    monkeypatch.setattr(results_module, "_LOCK_TIMEOUT", 0.1)
+    (session.target.journals / "publish.lock").symlink_to(tmp_path / "nowhere" / "lock")
+
+    assert "publish.lock" in session.finish().problem
+
+
 # --- reading back ------------------------------------------------------------------------------------
 
 
