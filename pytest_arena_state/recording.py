@@ -620,7 +620,10 @@ class Recording:
 
     def _tell_parent(self) -> None:
         """A child mostly ends without a word, so what its journal did not take is told at once."""
-        self._children.note(self.writer.last_errno if self.writer.waiting or self.writer.lost else 0)
+        if self.writer.waiting or self.writer.lost:
+            self._children.note(self.writer.last_errno)
+        elif not any(store.missed for store in self._stores.values()):
+            self._children.note(0)
 
     def _tell_of_children(self) -> None:
         for why, count in self._children.reasons().items():

@@ -719,6 +719,32 @@ def test_it(arena_store, arena_run):
     assert suite.said() == {"test_suite.py::test_it": ["hello"], "kept later": ["two"]}
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_what_one_store_of_a_forked_child_lacks_is_named_though_another_is_kept(suite: Suite) -> None:
+    suite.write(
+        """
+import os, resource
+
+def test_it(arena_store, arena_session_store):
+    child = os.fork()
+    if not child:
+        allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, allowed[1]))
+        arena_session_store.save({"id": "not kept", "messages": [{"role": "user", "content": "one"}]})
+        resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
+        arena_store.save({"id": "kept", "messages": [{"role": "user", "content": "two"}]})
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+    )
+
+    result = suite.run_apart("-p", "no:xdist")
+
+    result.assert_outcomes(passed=1)
+    assert suite.index["completeness"]["lost"] == [{"what": "saves of 1 forked child", "why": "Too many open files"}]
+    assert suite.said() == {"kept": ["two"]}
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not tell which files are open")
 def test_a_test_that_closes_every_file(suite: Suite) -> None:
     """Tests of daemons do. The numbers of what was ours are then those of the test's own files."""
