@@ -435,6 +435,8 @@ UnknownValue = Annotated[Any, BeforeValidator(_refuse_unless_reading)]
 
 _Converter: TypeAlias = Callable[[Any, Problems, str], JSON]
 
+_Plan: TypeAlias = tuple[str, str, bool, bool, type | None, _Converter | None]
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Column:
@@ -442,6 +444,7 @@ class _Column:
     key: str  # the JSON name
     always: bool  # written even when empty
     pointer: bool  # a Go pointer: only None is empty
+    kind: type | None  # of what is written as it is
     convert: _Converter | None
 
 
@@ -507,7 +510,7 @@ class WireModel(BaseModel):
         """The wire form; ``problems`` gets a line for each value that could not be kept as it was.
 
         Raises:
-            pydantic.ValidationError: A list or map was edited in place to hold a wrong type.
+            pydantic.ValidationError: A wrong type came past validation: in a list that was edited, by `model_copy`.
         """
         try:
             return self._write(problems, where)
@@ -535,12 +538,17 @@ def write_fields(
 ) -> dict[str, Any]:
     """The wire form of a model with these values."""
     out: dict[str, Any] = {}
-    for name, key, always, pointer, convert in _PLANS.get(model) or _plan(model):
+    for name, key, always, pointer, kind, convert in _PLANS.get(model) or _plan(model):
         value = values[name]
         # Of what may be anything, the truth is not asked: an array has none.
         if not always and (value is None or (not pointer and not value)):
             continue
-        out[key] = value if convert is None else convert(value, problems, f"{where}.{key}" if where else key)
+        if convert is not None:
+            out[key] = convert(value, problems, f"{where}.{key}" if where else key)
+        elif (kind is str and type(value) is str) or (value is None and pointer) or _fits(value, kind):
+            out[key] = value
+        else:
+            raise TypeError(key)  # it came past validation, as with `model_copy`; nobody could read the file
     if extra:
         for key, value in extra.items():
             if key not in out:
@@ -548,12 +556,20 @@ def write_fields(
     return out
 
 
-_PLANS: dict[type, tuple[tuple[str, str, bool, bool, _Converter | None], ...]] = {}
+def _fits(value: Any, kind: type | None) -> bool:
+    if kind is int:
+        return type(value) is int and -INT64 <= value < INT64
+    if kind is float:
+        return type(value) is float and math.isfinite(value)
+    return kind is not None and isinstance(value, kind)
 
 
-def _plan(model: type[WireModel]) -> tuple[tuple[str, str, bool, bool, _Converter | None], ...]:
+_PLANS: dict[type, tuple[_Plan, ...]] = {}
+
+
+def _plan(model: type[WireModel]) -> tuple[_Plan, ...]:
     # Plain tuples: this is the innermost loop of every save.
-    plan = _PLANS[model] = tuple((c.name, c.key, c.always, c.pointer, c.convert) for c in _columns(model))
+    plan = _PLANS[model] = tuple((c.name, c.key, c.always, c.pointer, c.kind, c.convert) for c in _columns(model))
     return plan
 
 
@@ -575,7 +591,8 @@ def _columns(model: type[WireModel]) -> tuple[_Column, ...]:
                 key=(key := field.serialization_alias or name),
                 always=key in always or "*" in always,
                 pointer=field.annotation is Any or _admits_none(field.annotation),
-                convert=_converter(field.annotation, tuple(field.metadata)),
+                kind=_plain_kind(field.annotation),
+                convert=_converter(field.annotation),
             )
             for name, field in model.model_fields.items()
         )
@@ -586,7 +603,14 @@ def _admits_none(annotation: Any) -> bool:
     return get_origin(annotation) in (Union, UnionType) and type(None) in get_args(annotation)
 
 
-def _converter(annotation: Any, metadata: tuple[Any, ...] = ()) -> _Converter | None:
+def _plain_kind(annotation: Any) -> type | None:
+    annotation = _plain_type(annotation)
+    if get_origin(annotation) in (Union, UnionType):
+        return next((kind for arg in get_args(annotation) if (kind := _plain_kind(arg))), None)
+    return annotation if annotation in (str, int, float, bool) else None
+
+
+def _converter(annotation: Any) -> _Converter | None:
     if get_origin(annotation) is Annotated:
         return _converter(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
@@ -610,9 +634,10 @@ def _converter(annotation: Any, metadata: tuple[Any, ...] = ()) -> _Converter | 
             return _write_models(item)
         if get_origin(item) is dict:
             return _write_maps
-        return _write_plain_list(_plain_type(item)) if _converter(item) is None else _write_any
-    if get_origin(annotation) is dict and _converter(get_args(annotation)[1]) is None:
-        return _write_plain_map(_plain_type(get_args(annotation)[1]))
+        return _write_plain_list(_plain_type(item)) if _converter(item) is None else _write_list
+    if get_origin(annotation) is dict:
+        value = get_args(annotation)[1]
+        return _write_plain_map(_plain_type(value)) if _converter(value) is None else _write_map
     return _write_any
 
 
@@ -648,6 +673,18 @@ def _write_models(items: type[WireModel]) -> _Converter:
 
 def _write_maps(value: Any, problems: Problems, where: str) -> JSON:
     if not all(isinstance(item, Mapping) for item in value):
+        raise TypeError(where)
+    return jsonable(value, problems, where)
+
+
+def _write_list(value: Any, problems: Problems, where: str) -> JSON:
+    if not isinstance(value, list):
+        raise TypeError(where)
+    return jsonable(value, problems, where)
+
+
+def _write_map(value: Any, problems: Problems, where: str) -> JSON:
+    if not isinstance(value, dict):
         raise TypeError(where)
     return jsonable(value, problems, where)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -27,7 +28,7 @@ def kept_form(message: Message, index: int, problems: Problems) -> Kept:
     """What a store keeps of a message; ``problems`` gets a line for each value that could not be kept as it was.
 
     Raises:
-        pydantic.ValidationError: A list or map was edited in place to hold a wrong type.
+        pydantic.ValidationError: A wrong type came past validation: in a list that was edited, by `model_copy`.
     """
     ((text,), (facts,)) = kept_forms((message,), problems, first=index)
     return text, facts
@@ -45,8 +46,10 @@ def kept_forms(
         values = message.__dict__
         if type(message) is Message and len(values) == _FIELDS and not message.__pydantic_extra__:
             role, content, moment, cost = _USUAL(values)
-            usual = (moment is None or moment.tzinfo) and (cost is None or type(cost) is CostInfo)
-            if usual and role in _BEGINNINGS and not any(_UNUSUAL(values)):
+            # Texts may have come past validation, as with `model_copy`.
+            usual = type(role) is type(content) is str and (cost is None or type(cost) is CostInfo)
+            timed = moment is None or (isinstance(moment, datetime) and moment.tzinfo)
+            if usual and timed and role in _BEGINNINGS and not any(_UNUSUAL(values)):
                 time = _NO_TIME if moment is None else b',"timestamp":"%b"' % format_time(moment).encode("ascii")
                 if cost is None:
                     end, facts = b"}", OF_TEXT[role]

@@ -8,6 +8,7 @@ again, although the JSON leaves out text that stands elsewhere in it and adds a 
 from __future__ import annotations
 
 import base64
+import math
 import mimetypes
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -73,7 +74,13 @@ class CostInfo(WireModel):
         values = self.__dict__
         usual = type(self) is CostInfo and len(values) == _COST_FIELDS and not self.__pydantic_extra__
         if usual and not any(_RARE_COSTS(values)):
-            return dict(zip(_ALWAYS_COSTS, _USUAL_COSTS(values), strict=True))
+            costs = _USUAL_COSTS(values)
+            read, written, for_read, for_written, in_all = costs
+            # What came past validation takes the other way, where it is refused.
+            counted = type(read) is type(written) is int and -INT64 <= read < INT64 and -INT64 <= written < INT64
+            paid = type(for_read) is type(for_written) is type(in_all) is float
+            if counted and paid and math.isfinite(for_read + for_written + in_all):
+                return dict(zip(_ALWAYS_COSTS, costs, strict=True))
         return super().to_wire(problems, where)
 
 

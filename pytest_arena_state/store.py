@@ -453,6 +453,9 @@ class ArenaStateStore:
         if state is None:
             raise InvalidStateError("", "the state cannot be None")
         checked = _coerced(ConversationState, state)
+        messages: object = checked.messages
+        if not isinstance(messages, list | tuple):  # it came past validation, as with `model_copy`
+            checked = ConversationState.model_validate(dict(checked.__dict__))
         checked_id(checked.id)
         return checked
 

@@ -151,6 +151,23 @@ def test_saving_again_replaces_messages_and_keeps_run_metadata(store: ArenaState
     assert store.get_result("c").region == "eu"
 
 
+def test_a_message_with_a_wrong_type_that_came_past_validation_is_refused_and_nothing_is_changed() -> None:
+    store, whole = ArenaStateStore(), Message.assistant("said")
+    for update in ({"content": ["said"]}, {"role": ["x"]}, {"timestamp": "now"}, {"latency_ms": 10**30}):
+        wrong = ConversationState(id="c", messages=[whole.model_copy(update=update)])
+        for _ in ("as the first save", "as a later one"):
+            with pytest.raises(ValidationError, match=next(iter(update))):
+                store.save(wrong)
+            store.save(ConversationState(id="c", messages=[whole]))
+            assert store.load("c").messages == [whole]
+        store.delete("c")
+
+
+def test_messages_that_are_no_list_are_refused() -> None:
+    with pytest.raises(ValidationError, match="messages"):
+        ArenaStateStore().save(ConversationState(id="c").model_copy(update={"messages": 5}))
+
+
 # --- edits in place ------------------------------------------------------------------------------
 
 

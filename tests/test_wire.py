@@ -1,11 +1,13 @@
 """The rules of the wire format: times, durations, empty values, and whatever a test puts into a free-form map."""
 
+import contextlib
 import copy
 import dataclasses
 import enum
 import gc
 import inspect
 import io
+import itertools
 import json
 import math
 import os
@@ -39,11 +41,13 @@ from pytest_arena_state import (
     ToolCall,
     ToolResult,
     ToolStats,
+    messages,
+    models,
 )
 from pytest_arena_state._garbage import without_collections
 from pytest_arena_state._text import shortened
 from pytest_arena_state._times import format_time, nanoseconds, parse_duration, parse_time
-from pytest_arena_state._wire import dumps, jsonable, loads
+from pytest_arena_state._wire import WireModel, dumps, jsonable, loads
 
 HALF_PAST = datetime(2026, 2, 11, 8, 30, 1, 500_000, UTC)
 
@@ -220,18 +224,13 @@ def test_a_number_that_json_cannot_write_is_an_error_in_a_typed_field(number: fl
         CostInfo.from_json('{"total_cost_usd": NaN}')
 
 
-def test_a_number_that_json_cannot_write_is_null_where_it_came_in_a_copy() -> None:
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_a_number_that_json_cannot_write_is_refused_where_it_came_in_a_copy(number: float) -> None:
     """``model_copy`` validates nothing, and a file with ``NaN`` in it is no JSON to any other program."""
-    store = ArenaStateStore()
-    cost = CostInfo(input_tokens=3).model_copy(update={"total_cost_usd": math.nan})
-    store.save({"id": "c", "messages": [Message(role="assistant", cost_info=cost)]})
-    store.save_metadata("c", {"run_id": "c"})
+    cost = CostInfo(input_tokens=3).model_copy(update={"total_cost_usd": number})
 
-    text = store.get_result("c").to_json()
-
-    assert '"total_cost_usd":null' in text
-    assert "NaN" not in text
-    assert store.load("c").messages[0].cost_info == CostInfo(input_tokens=3)
+    with pytest.raises(ValidationError, match="total_cost_usd"):
+        ArenaStateStore().save({"id": "c", "messages": [Message(role="assistant", cost_info=cost)]})
 
 
 def test_a_whole_number_that_go_cannot_hold_is_an_error_in_a_typed_field() -> None:
@@ -701,6 +700,54 @@ def test_a_count_keeps_its_type() -> None:
 
     with pytest.raises(ValidationError, match=r"by_tool\.u"):
         stats.to_dict()
+
+
+class Places(enum.IntEnum):
+    FIRST = 1
+
+
+KINDS = {kind for kind in (*vars(models).values(), *vars(messages).values()) if isinstance(kind, type)}
+MODELS = sorted((kind for kind in KINDS if issubclass(kind, WireModel)), key=lambda kind: kind.__name__)
+ANYTHING: list[Any] = [
+    None,
+    5,
+    10**30,
+    10**400,
+    True,
+    Places.FIRST,
+    -1.5,
+    math.nan,
+    math.inf,
+    Decimal("1.5"),
+    "x",
+    b"x",
+]
+ANYTHING += [
+    b"x",
+    object(),
+    (1,),
+    {1},
+    [],
+    [1],
+    ["a"],
+    [None],
+    [["a"]],
+    [{"x": object()}],
+    {"a": 1},
+    {1: 2},
+    {"a": None},
+]
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_what_came_past_validation_is_refused_or_can_be_read_again(kind: type[WireModel]) -> None:
+    whole = kind.model_validate({"id": "c"}) if issubclass(kind, models.ConversationState) else kind()
+    for field, value in itertools.product(kind.model_fields, ANYTHING):
+        text = ""
+        with contextlib.suppress(ValidationError):
+            text = whole.model_copy(update={field: value}).to_json()
+        if text:
+            kind.from_json(text)
 
 
 # --- hostile documents -------------------------------------------------------------------------------------
