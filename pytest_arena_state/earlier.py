@@ -1,4 +1,4 @@
-"""Earlier results, as a session found them when it began: it replaces these, and nothing that came since.
+"""Earlier results, as a session found them: it replaces these, and nothing that came since or is no results.
 
 A file per run is another file when somebody has replaced it. Of runs in one file there is nothing but their rows, and
 two runs of one test may have the same: they took the same time, or their clock stood still. So a session holds on to
@@ -7,8 +7,9 @@ the file that it found, by a link, and where another one has come in its place c
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING
 from ._wire import dumps, loads
 from .errors import ResultsError
 from .naming import digest, is_file_name
+from .one_file import kind_of, may_be_lines
 from .stored import open_results
-from .target import Target
+from .target import Target, where_it_leads
 
 if TYPE_CHECKING:
     from .index import Index, IndexRow
@@ -88,6 +90,60 @@ def still_there(target: Target, now: Mapping[str, str], found: Mapping[str, str]
     return {stem for stem in alike if (stem in same if stem not in was else was[stem] == there_is.get(stem))}
 
 
+class Strangers:
+    """Files in the places of results that hold something else: a publication gives them other names first.
+
+    Args:
+        target: The results.
+        ours: The runs that the index names.
+    """
+
+    def __init__(self, target: Target, ours: Iterable[str] = ()) -> None:
+        path, index = where_it_leads(target.path), where_it_leads(target.index_path)
+        self._folder = path if target.form == "directory" and path.is_dir() else None
+        self._ours = frozenset(ours)
+        self._places = [index] if target.form == "directory" else list(dict.fromkeys((path, index)))
+        self.told: list[str] = []
+        """What was given another name."""
+
+    def found(self) -> list[Path]:
+        """Those in the places that all results have."""
+        return [place for place in self._places if _is_strange(place, "index", "results")]
+
+    def found_for(self, stem: str) -> list[Path]:
+        """One where a run's own file is to be."""
+        if self._folder is None or stem in self._ours:
+            return []
+        place = self._folder / f"{stem}.json"
+        return [place] if _is_strange(place, "run") else []
+
+    def rename(self, places: Iterable[Path]) -> None:
+        """Give files other names.
+
+        Raises:
+            OSError: One cannot be renamed.
+        """
+        for place in places:
+            self._rename(place)
+
+    def _rename(self, place: Path) -> None:
+        names = (f"{place.name}.before{number or ''}" for number in itertools.count())
+        name = next(name for name in names if not os.path.lexists(place.with_name(name)))
+        place.rename(place.with_name(name))
+        self.told.append(f"{place.name} held no results, and is {name} now")
+
+
+def _is_strange(place: Path, *kinds: str) -> bool:
+    try:
+        if not place.is_file() or place.stat().st_size == 0:
+            return False
+        return kind_of(place) not in kinds if place.suffix == ".json" else not may_be_lines(place)
+    except ResultsError:
+        return True
+    except OSError:  # nobody can read it, and nobody can say that it is somebody else's
+        return False
+
+
 def _row(mark: str) -> str:
     return mark.partition(" ")[0]
 
@@ -110,4 +166,4 @@ def _bodies(path: Path, target: Target, stems: Set[str]) -> dict[str, str]:
     return found
 
 
-__all__ = ["keep", "marks", "still_there", "version_of"]
+__all__ = ["Strangers", "keep", "marks", "still_there", "version_of"]

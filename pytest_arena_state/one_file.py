@@ -14,7 +14,7 @@ from ._text import plural, shortened
 from ._wire import loads
 from .errors import ResultsError
 from .naming import digest, safe_stem
-from .packing import read_lines
+from .packing import first_line, read_lines
 from .pieces import Where, pieces
 from .stored_run import StoredRun, Texts
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .index_reading import IndexScan
 
 _NAMED = 3  # things that an error names
+_LOOKED_AT = 1 << 20  # bytes of a first line
 # One of these makes a map a run. Every writer has the first; a file that lost it is known by the second.
 _RUN_KEYS = frozenset(("RunID", "Messages"))
 
@@ -47,6 +48,21 @@ def is_no_run(file: Path) -> bool:
     try:
         return _look_into(file)[0] != "run"
     except (OSError, ResultsError):
+        return False
+
+
+def may_be_lines(file: Path) -> bool:
+    """Whether a ``.jsonl`` begins with a run, or with nothing, or with too much to tell.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    try:
+        line = first_line(file, _LOOKED_AT)
+        return not line or len(line) >= _LOOKED_AT or not _RUN_KEYS.isdisjoint(loads(line))
+    except PermissionError:
+        raise
+    except Exception:  # noqa: BLE001 - not JSON, or a number, or not packed: each way of unpacking has its own errors
         return False
 
 
@@ -147,4 +163,4 @@ def _run_id(text: bytes, where: str) -> str:
     return str(data.get("RunID") or "")
 
 
-__all__ = ["is_no_run", "kind_of", "named", "of_array", "of_lines"]
+__all__ = ["is_no_run", "kind_of", "may_be_lines", "named", "of_array", "of_lines"]

@@ -72,6 +72,20 @@ def read_lines(path: Path) -> Iterator[bytes]:
             raise
 
 
+def first_line(path: Path, limit: int) -> bytes:
+    """The first line of a file that is not blank, unpacked, as far as ``limit`` bytes go.
+
+    Raises:
+        OSError: It cannot be read, or is not what its name says.
+        EOFError: It is cut off.
+        ConfigurationError: A library that unpacks it is missing.
+    """
+    packing = packing_of(path)
+    with path.open("rb") as stream:
+        start: bytes = (_unpacked(stream, packing) if packing else stream).read(limit)
+    return start.lstrip().partition(b"\n")[0]
+
+
 def _unpacked(stream: IO[bytes], packing: Packing) -> Any:
     if packing == "gz":
         import gzip
@@ -131,4 +145,4 @@ class _Writer(io.BufferedWriter):
             self._file.close()
 
 
-__all__ = ["open_packed", "read_lines", "require"]
+__all__ = ["first_line", "open_packed", "read_lines", "require"]

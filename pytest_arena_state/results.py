@@ -191,6 +191,7 @@ def publish(
         where_it_leads(target.path).mkdir(parents=True, exist_ok=True)  # there may be nothing yet
     old = _old_index(target)
     gone = earlier.still_there(target, earlier.marks(target, old), replaced, found)
+    strangers = earlier.Strangers(target, old.run_ids)
     lost = merged.lost
     totals = Totals()
     media = PublishedMedia(target.path, merged.media, staging, media_limit)
@@ -239,6 +240,7 @@ def publish(
                     if writer.holds(name, body) or (catalogue.keeps(again) and writer.holds(again, body)):
                         continue  # the same bytes are the same run
                     name = again
+                strangers.rename(strangers.found_for(name))
                 file = writer.add(name, body)
             else:
                 row = loads(text or b"")
@@ -250,6 +252,7 @@ def publish(
                     ):
                         continue
                     name = again
+                strangers.rename(strangers.found_for(name))
                 file = writer.adopt(name, entry, told)
             if row.get("file") != file or run.superseded:
                 row = {"run_id": row["run_id"], "file": file, **row, "superseded": run.superseded}
@@ -263,6 +266,8 @@ def publish(
                 totals.add(row)
             gone.discard(name)
         lost += [{"what": f"{FOLDER}/{name}", "why": "the file is missing"} for name in media.place()]
+        strangers.rename(strangers.found())
+        merged.troubles.update(strangers.told)
         completeness = _completeness(merged, lost, sessions, old.completeness if kept else None)
         writer.commit(
             lambda out: index.write(out, completeness=completeness, config_file=config_file or old.config_file)

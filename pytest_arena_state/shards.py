@@ -80,7 +80,7 @@ def merge(paths: Sequence[str | Path], output: str | Path, *, fail_on_conflict: 
     Args:
         paths: Results directories, ``.jsonl`` and ``.json`` files and journals, ours or Arena's.
         output: Where to; a directory, a ``.jsonl`` or a ``.json``. Results that are there are
-            replaced, unless they are among ``paths`` or Arena wrote them.
+            replaced, unless they are among ``paths`` or Arena wrote them; nothing else is.
         fail_on_conflict: Write nothing when different runs bear one name.
 
     Raises:
@@ -97,6 +97,8 @@ def merge(paths: Sequence[str | Path], output: str | Path, *, fail_on_conflict: 
     before = earlier.version_of(target.index_path)
     if _is_of_arena(target) and not in_place:
         raise ResultsError(str(output), "results that Arena wrote are there: merge them, too, or choose another name")
+    if not in_place:
+        _refuse_to_replace(earlier.Strangers(target).found())
     require(target.packing)
     with _scratch(target) as scratch:
         with ShardTable(scratch) as table:
@@ -124,6 +126,11 @@ def _is_of_arena(target: Target) -> bool:
         there = scan_index(target.index_path)
         return target.form == "directory" and not there.header.format_version and there.stems > 0
     return False
+
+
+def _refuse_to_replace(strange: Sequence[Path]) -> None:
+    if strange:
+        raise ResultsError(str(strange[0]), "it is in the way, and holds no results: choose another output")
 
 
 @contextmanager
@@ -248,6 +255,7 @@ def _write(outcome: Merge, table: ShardTable, scratch: Path) -> None:
     files = staging / "files"
     files.mkdir(parents=True)
     replaced = results.stems_of(target) if target.form == "directory" else frozenset()
+    strangers = earlier.Strangers(target, replaced)
     parts = _completeness_by_shard(outcome.shards)
     with IndexBuilder(scratch, lines=target.form != "json") as index:
         bodies = staging / "bodies"
@@ -258,6 +266,7 @@ def _write(outcome: Merge, table: ShardTable, scratch: Path) -> None:
                 index.add(named.name, {**row, "superseded": named.run.superseded})
                 index.note([named.run.prompt_pack], named.run.ended)
                 if target.form == "directory":
+                    _refuse_to_replace(strangers.found_for(named.name))
                     (files / file).write_bytes(_file_of(named))
                 else:
                     out.write(_separator(target, number) + _line_of(named))

@@ -520,6 +520,21 @@ def test_a_merge_replaces_nothing_that_arena_wrote(whole: Path, capsys: pytest.C
     assert read_index(arena).total_runs == 2
 
 
+@pytest.mark.parametrize("name", ["there.jsonl", "there.json", "there/index.json", "there/a.json"])
+def test_a_merge_replaces_nothing_that_is_no_results(
+    whole: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    file = whole / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text('{"name": "mine"}', encoding="utf-8")
+
+    assert main(["merge", "runs.jsonl", "-o", str(file.parent if name.startswith("there/") else file)]) == 1
+
+    assert f"{file.name}: it is in the way, and holds no results" in capsys.readouterr().err
+    assert file.read_text(encoding="utf-8") == '{"name": "mine"}'
+    assert [path.name for path in whole.rglob("there*/*")] == ([file.name] if name.startswith("there/") else [])
+
+
 @pytest.mark.parametrize(
     "fields",
     [

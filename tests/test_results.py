@@ -116,6 +116,58 @@ def test_the_index_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert len(moved) == {"out": 4, "out.json": 1}.get(form, 2)
 
 
+@pytest.mark.parametrize("content", [b'{"name": "mine"}', b"notes", b"[1, 2]", b"5", b"\x1f\x8bno gzip", b"\xff\xfe{"])
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_no_results_is_renamed_and_named(tmp_path: Path, form: str, content: bytes) -> None:
+    """Somebody gave the path of a file of their own, or a directory that has an ``index.json`` of its own."""
+    there = tmp_path / form
+    strange = [there] if form != "out" else [there / "index.json", there / "a.json"]
+    there.mkdir() if form == "out" else None
+    for file in strange:
+        file.write_bytes(content)
+
+    outcomes = [publish(there, "a"), publish(there, "a", text="again")]
+
+    assert said(there) == {"a": "again"}
+    assert [dict(outcome.merged.troubles) for outcome in outcomes] == [
+        {f"{file.name} held no results, and is {file.name}.before now": 1 for file in strange},
+        {},
+    ]
+    for file in strange:
+        assert file.with_name(f"{file.name}.before").read_bytes() == content
+
+
+def test_what_is_renamed_takes_no_name_that_there_is(tmp_path: Path) -> None:
+    for content in ("one", "two", "three"):
+        (tmp_path / "out.json").write_text(content, encoding="utf-8")
+        publish(tmp_path / "out.json", "a")
+
+    assert [(tmp_path / f"out.json.before{end}").read_text(encoding="utf-8") for end in ("", "1", "2")] == [
+        "one",
+        "two",
+        "three",
+    ]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("left", [0.0, 0.5])
+def test_results_that_are_cut_off_are_replaced(tmp_path: Path, form: str, left: float) -> None:
+    """A disk was full, or somebody emptied the file: nothing in it is anybody else's."""
+    if left and form.endswith(("gz", "zst")):
+        pytest.skip("what can be unpacked of so few bytes is chance")
+    there = tmp_path / form
+    publish(there, "a", "b")
+    for file in [there] if form != "out" else [there / "index.json", there / "a.json"]:
+        content = file.read_bytes()
+        file.write_bytes(content[: int(len(content) * left)])
+
+    outcome = publish(there, "a", "b", text="again")
+
+    assert said(there) == {"a": "again", "b": "again"}
+    assert not outcome.merged.troubles
+    assert not list(tmp_path.rglob("*.before"))
+
+
 def disk_with_room_for(files: int, written: list[Path]) -> Callable[..., Any]:
     """A `Path.open` that notes what it wrote, on a disk that is full after so many files."""
     real = Path.open
